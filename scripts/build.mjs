@@ -1,0 +1,91 @@
+// Builds dist/: every module by tsc, plus `register` as one CommonJS file, so that --require, --import and
+// `eval` workers load the same fast preload. `--if-stale` skips the work when dist/ is newer than src/.
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const src = join(root, 'src');
+const dist = join(root, 'dist');
+/** Modules that are also there as one CommonJS file each; the last one is the mark of a complete build. */
+const BUNDLED = ['config/file', 'register'];
+const lastBuilt = join(dist, `${BUNDLED.at(-1)}.cjs`);
+
+function filesIn(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+}
+
+function isStale() {
+  if (!existsSync(lastBuilt)) return true;
+  const builtMs = statSync(lastBuilt).mtimeMs;
+  const inputs = [join(root, 'package.json'), join(root, 'tsconfig.json'), fileURLToPath(import.meta.url)];
+  return [...inputs, ...filesIn(src).map((file) => join(src, file))].some(
+    (file) => statSync(file).mtimeMs > builtMs,
+  );
+}
+
+/** tsc leaves behind what it built from files that are gone; it would be published and counted as not covered. */
+function removeOrphans() {
+  for (const file of filesIn(dist)) {
+    const isBundle = BUNDLED.some((module) => [`${module}.cjs`, `${module}.cjs.map`].includes(file));
+    if (isBundle || file === '.tsbuildinfo') continue;
+    const source = join(src, file.replace(/(\.js\.map|\.d\.c?ts|\.js)$/, '.ts'));
+    if (!existsSync(source) && !existsSync(join(src, file))) rmSync(join(dist, file));
+  }
+}
+
+/** Everything in src/ that is not TypeScript (pages, styles, scripts of stores) stands at the same place in dist/. */
+function copyAssets() {
+  for (const file of filesIn(src)) {
+    if (file.endsWith('.ts')) continue;
+    mkdirSync(dirname(join(dist, file)), { recursive: true });
+    copyFileSync(join(src, file), join(dist, file));
+  }
+}
+
+/** One CommonJS file beside its modules: `require`, `import` and `eval` workers load it alike, and fast. */
+async function bundleCommonJs(module) {
+  await build({
+    entryPoints: [join(dist, `${module}.js`)],
+    outfile: join(dist, `${module}.cjs`),
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20.19',
+    sourcemap: true,
+    packages: 'external',
+    legalComments: 'none',
+    logLevel: 'warning',
+    define: { 'import.meta.url': 'keymuxModuleUrl' },
+    banner: { js: "const keymuxModuleUrl = require('node:url').pathToFileURL(__filename).href;" },
+  });
+}
+
+if (!process.argv.includes('--if-stale') || isStale()) {
+  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+  const compiled = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json')], {
+    stdio: 'inherit',
+  });
+  if (compiled.status !== 0) process.exit(compiled.status ?? 1);
+  removeOrphans();
+  copyAssets();
+  for (const module of BUNDLED) await bundleCommonJs(module);
+  // A CommonJS file needs CommonJS types, or TypeScript takes what it requires for an ES module.
+  copyFileSync(join(dist, 'register.d.ts'), join(dist, 'register.d.cts'));
+  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  for (const file of Object.values(bin)) chmodSync(join(root, file), 0o755);
+}

@@ -1,0 +1,66 @@
+// `npm test`: builds, runs every test in random order against the build, and measures what all processes and
+// threads of the run executed. Further arguments go to vitest; with any but a seed the run is partial, and
+// coverage is then shown without being enforced.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { reportCoverage } from './coverage.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const coverageDir = join(root, 'coverage');
+const rawDir = join(coverageDir, 'v8');
+const resultsFile = join(coverageDir, 'results.json');
+
+function runNode(args, env) {
+  const { status, signal, error } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env });
+  if (error !== undefined) throw error;
+  if (signal !== null) console.error(`${args[0]} was ended by ${signal}`);
+  return status ?? 1;
+}
+
+/** Vitest's own count leaves out files that failed before their first test; each counts as one failure here. */
+function countTests() {
+  if (!existsSync(resultsFile)) return { passed: 0, failed: 1 };
+  const results = JSON.parse(readFileSync(resultsFile, 'utf8'));
+  const brokenFiles = results.testResults.filter(
+    (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
+  );
+  return { passed: results.numPassedTests, failed: results.numFailedTests + brokenFiles.length };
+}
+
+const args = process.argv.slice(2);
+const isSeed = (arg, index) => arg.startsWith('--sequence.seed') || args[index - 1] === '--sequence.seed';
+const isPartial = !args.every(isSeed);
+const seedArgs = args.some(isSeed) ? [] : [`--sequence.seed=${Date.now()}`];
+
+// Servers that the tests need (Redis) and that can be installed belong here, before the build.
+
+const built = runNode([join(root, 'scripts/build.mjs')], process.env);
+if (built !== 0) process.exit(built);
+
+rmSync(coverageDir, { recursive: true, force: true });
+mkdirSync(rawDir, { recursive: true });
+
+const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
+const { KEYMUX_TEST_SOURCE: _, ...env } = process.env;
+const status = runNode(
+  [
+    vitest,
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${resultsFile}`,
+    ...seedArgs,
+    ...args,
+  ],
+  { ...env, NODE_V8_COVERAGE: rawDir },
+);
+
+const isCovered = await reportCoverage({ root, rawDir, outputDir: coverageDir, enforce: !isPartial });
+rmSync(rawDir, { recursive: true, force: true });
+
+const { passed, failed } = countTests();
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = status !== 0 || failed > 0 || passed === 0 || !isCovered ? 1 : 0;

@@ -1,0 +1,172 @@
+import { KeymuxError } from '../core/errors.js';
+import type { UsageTotal } from '../core/ports.js';
+import type {
+  Explanation,
+  KeySnapshot,
+  ProviderSnapshot,
+  ServiceSnapshot,
+  Snapshot,
+} from '../manager/inspection.js';
+import type { KeyManager } from '../manager/key-manager.js';
+import type { Member } from '../manager/members.js';
+import { placeOfState } from './opened-manager.js';
+import type { OpenedManager } from './opened-manager.js';
+
+/** What `status --json` prints. Times are epoch milliseconds; holds no key. */
+export interface StatusReport {
+  readonly at: number;
+  readonly store: StoreStatus;
+  /** Files that were read. */
+  readonly sources: readonly string[];
+  readonly notes: readonly string[];
+  readonly services: readonly ServiceSnapshot[];
+  readonly providers: readonly ProviderSnapshot[];
+  readonly keys: readonly KeyStatus[];
+}
+
+export interface StoreStatus {
+  readonly kind: string;
+  readonly shared: boolean;
+  /** The file; absent where nothing is kept. */
+  readonly place?: string;
+  /** What is wrong with it. */
+  readonly trouble?: string;
+}
+
+/** One key, with the usage of all processes together. What only the process that uses it knows is not in here. */
+export interface KeyStatus extends Omit<
+  KeySnapshot,
+  'uses' | 'failures' | 'inFlight' | 'latencyMs' | 'permitsLeft'
+> {
+  readonly uses: number;
+  readonly failures: number;
+  readonly costUsd: number;
+  readonly lastUsedAt?: number;
+  /** Permits that the store has left in the tightest window; absent without a limit, or where the store is lost. */
+  readonly permitsLeft?: number;
+}
+
+/** What `explain --json` prints. */
+export interface ExplanationReport extends Omit<Explanation, 'candidates'> {
+  readonly candidates: readonly (Explanation['candidates'][number] & {
+    readonly foundIn: string;
+    readonly lastUsedAt?: number;
+  })[];
+}
+
+/** The members that one key each stands for, by `provider/id`. */
+export function membersOf(manager: KeyManager): Map<string, Member> {
+  const members = [...manager.configuration.providers.keys()].flatMap((provider) =>
+    (manager.findPool(provider)?.contenders ?? []).map(({ member }) => member),
+  );
+  return new Map(members.map((member) => [member.keyId, member]));
+}
+
+export async function statusReport({ manager, troubles }: OpenedManager): Promise<StatusReport> {
+  const members = membersOf(manager);
+  const usage = await usageBySubject(manager);
+  const left = await peekPermits(manager);
+  const snapshot: Snapshot = manager.inspect();
+  const place = placeOfState(manager.configuration);
+  const trouble = troubles.at(-1)?.message;
+  return {
+    at: snapshot.at,
+    store: {
+      ...snapshot.store,
+      ...(place === undefined ? {} : { place }),
+      ...(trouble === undefined ? {} : { trouble }),
+    },
+    sources: snapshot.sources,
+    notes: snapshot.notes,
+    services: snapshot.services,
+    providers: snapshot.providers,
+    keys: snapshot.keys.map((key) => {
+      const member = members.get(key.id);
+      return keyStatus(key, usage.get(member?.subjects.key ?? ''), left.get(member?.bucket.name ?? ''));
+    }),
+  };
+}
+
+export async function explanationReport(manager: KeyManager, service: string): Promise<ExplanationReport> {
+  const members = membersOf(manager);
+  const usage = await usageBySubject(manager);
+  await peekPermits(manager);
+  const explanation = manager.explain(service);
+  return {
+    ...explanation,
+    candidates: explanation.candidates.map((candidate) => {
+      const member = members.get(candidate.key);
+      const lastUsedAt = usage.get(member?.subjects.key ?? '')?.lastUsedAt;
+      return {
+        ...candidate,
+        foundIn: member?.credential.origin ?? '',
+        ...(lastUsedAt === undefined ? {} : { lastUsedAt }),
+      };
+    }),
+  };
+}
+
+function keyStatus(key: KeySnapshot, usage: UsageTotal | undefined, left: number | undefined): KeyStatus {
+  const { id, provider, bucket, foundIn, state, reason, until, source, limits } = key;
+  const total = usage ?? { requests: 0, failures: 0, costUsd: 0, lastUsedAt: undefined };
+  const hasAnswered = total.requests > total.failures;
+  return {
+    id,
+    provider,
+    bucket,
+    foundIn,
+    // This process sent nothing through it; others may have.
+    state: state === 'unproven' && hasAnswered ? 'ready' : state,
+    ...(reason === undefined ? {} : { reason }),
+    ...(until === undefined ? {} : { until }),
+    ...(source === undefined ? {} : { source }),
+    uses: total.requests,
+    failures: total.failures,
+    costUsd: total.costUsd,
+    ...(total.lastUsedAt === undefined ? {} : { lastUsedAt: total.lastUsedAt }),
+    limits,
+    ...(left === undefined ? {} : { permitsLeft: left }),
+  };
+}
+
+/** The usage of all processes, by subject; empty where the store cannot tell. */
+async function usageBySubject(manager: KeyManager): Promise<Map<string, UsageTotal>> {
+  try {
+    const totals = await manager.store.usage();
+    return new Map(totals.map((total) => [total.subject, total]));
+  } catch (error) {
+    return ignoreStoreTrouble(error, new Map<string, UsageTotal>());
+  }
+}
+
+/**
+ * Permits left by bucket, for buckets with a limit. Asking for none spends none. An empty bucket is marked in this
+ * process' table, so that `inspect` and `explain` see what a process that uses it would see.
+ */
+export async function peekPermits(manager: KeyManager): Promise<Map<string, number>> {
+  const left = new Map<string, number>();
+  if (!manager.store.shared) return left;
+  for (const { bucket, rows } of membersOf(manager).values()) {
+    if (bucket.windows.length === 0 || left.has(bucket.name)) continue;
+    try {
+      const grant = await manager.store.lease({
+        bucket: bucket.name,
+        windows: bucket.windows,
+        want: 0,
+        ttlMs: 0,
+        slackMs: 0,
+      });
+      left.set(bucket.name, grant.left);
+      manager.table.setBlockedUntil(rows.bucket, grant.left === 0 ? grant.retryAt : 0);
+    } catch (error) {
+      ignoreStoreTrouble(error, undefined);
+    }
+  }
+  manager.table.bumpGeneration();
+  return left;
+}
+
+function ignoreStoreTrouble<T>(error: unknown, instead: T): T {
+  if (error instanceof KeymuxError && error.code === 'KEYMUX_STORE_UNAVAILABLE') return instead;
+  throw error;
+}

@@ -1,0 +1,182 @@
+/** `status` for people: lines that fit into a number of columns. A state is told by symbol and word; colour adds. */
+import type { Explanation, KeySnapshot, ProviderSnapshot } from '../manager/inspection.js';
+import { cutToWidth, printable } from './display-width.js';
+import type { ExplanationReport, KeyStatus, StatusReport } from './status-report.js';
+import { renderTable } from './table.js';
+import type { Cell, Column } from './table.js';
+import type { Colours } from './terminal.js';
+import { clockText, momentText, relativeText, windowText } from './time-text.js';
+
+type Paint = (colours: Colours) => (text: string) => string;
+
+const green: Paint = (colours) => colours.green;
+const yellow: Paint = (colours) => colours.yellow;
+const red: Paint = (colours) => colours.red;
+
+const KEY_STATES: Readonly<Record<KeySnapshot['state'], readonly [string, Paint]>> = {
+  ready: ['● ready', green],
+  unproven: ['○ unproven', green],
+  returning: ['◐ returning', yellow],
+  resting: ['◌ resting', yellow],
+  'out-of-permits': ['◔ out of permits', yellow],
+  rejected: ['✗ rejected', red],
+  disabled: ['– disabled', red],
+};
+
+const CIRCUITS: Readonly<Record<ProviderSnapshot['circuit'], readonly [string, Paint]>> = {
+  closed: ['● closed', green],
+  'slow-start': ['◐ slow start', yellow],
+  'half-open': ['◐ half-open', yellow],
+  open: ['✗ open', red],
+};
+
+const SOURCES = { stated: 'stated', guessed: 'guessed' } as const;
+
+export function statusLines(report: StatusReport, colours: Colours, columns: number): string[] {
+  const { at, store } = report;
+  const cut = (text: string): string => cutToWidth(printable(text), columns);
+  const kept = store.shared ? (store.place ?? 'shared') : 'this process alone, nothing is kept';
+  const title = (text: string): string => colours.bold(cut(text));
+  return [
+    cut(`store     ${store.kind} (${kept})`),
+    ...(store.trouble === undefined ? [] : [colours.red(cut(`          ✗ ${store.trouble}`))]),
+    cut(`read      ${report.sources.length === 0 ? 'the environment' : report.sources.join(', ')}`),
+    cut(`at        ${clockText(at, at)}`),
+    ...section(title('services'), serviceRows(report, columns)),
+    ...section(title('providers'), providerRows(report, colours, columns)),
+    ...section(title('keys'), keyLines(report.keys, at, colours, columns)),
+    ...section(
+      title('notes'),
+      report.notes.map((text) => cut(`- ${text}`)),
+    ),
+  ];
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ['', title, ...lines];
+}
+
+function serviceRows({ services }: StatusReport, columns: number): string[] {
+  const heads: Column[] = [
+    { title: 'name' },
+    { title: 'next key' },
+    { title: 'strategy', dropOrder: 1 },
+    { title: 'providers', dropOrder: 2 },
+  ];
+  const rows = services.map(({ name, next, strategy, providers }) =>
+    [name, next ?? '✗ none', strategy, providers.join(', ')].map((text) => ({ text })),
+  );
+  return renderTable(heads, rows, columns);
+}
+
+function providerRows({ providers, at }: StatusReport, colours: Colours, columns: number): string[] {
+  const heads: Column[] = [
+    { title: 'name' },
+    { title: 'circuit' },
+    { title: 'until', dropOrder: 1 },
+    { title: 'keys usable', align: 'right', dropOrder: 2 },
+    { title: 'sends keys to', dropOrder: 3 },
+  ];
+  const rows = providers.map(({ id, circuit, until, healthScore, origins }): Cell[] => {
+    const [text, paint] = CIRCUITS[circuit];
+    return [
+      { text: id },
+      { text, paint: paint(colours) },
+      { text: until === undefined ? '' : momentText(until, at) },
+      { text: `${Math.round(healthScore * 100)} %` },
+      { text: origins.join(', ') },
+    ];
+  });
+  return renderTable(heads, rows, columns);
+}
+
+const KEY_COLUMNS: readonly Column[] = [
+  { title: 'key' },
+  { title: 'state' },
+  { title: 'until', dropOrder: 2 },
+  { title: 'deadline', dropOrder: 6 },
+  { title: 'why', dropOrder: 4 },
+  { title: 'uses', align: 'right', dropOrder: 3 },
+  { title: 'failed', align: 'right', dropOrder: 5 },
+  { title: 'left', align: 'right', dropOrder: 1 },
+  { title: 'limit', dropOrder: 7 },
+  { title: 'last used', dropOrder: 8 },
+  { title: 'bucket', dropOrder: 10 },
+  { title: 'found in', dropOrder: 9 },
+];
+
+export function keyLines(
+  keys: readonly KeyStatus[],
+  now: number,
+  colours: Colours,
+  columns: number,
+): string[] {
+  const rows = keys.map((key): Cell[] => {
+    const [state, paint] = KEY_STATES[key.state];
+    return [
+      { text: key.id },
+      { text: state, paint: paint(colours) },
+      { text: key.until === undefined ? '' : momentText(key.until, now) },
+      { text: key.source === undefined ? '' : SOURCES[key.source] },
+      { text: reasonOf(key) },
+      { text: String(key.uses) },
+      { text: String(key.failures) },
+      { text: key.permitsLeft === undefined ? '' : String(key.permitsLeft) },
+      { text: limitsText(key) },
+      { text: key.lastUsedAt === undefined ? '' : relativeText(key.lastUsedAt, now) },
+      { text: key.bucket },
+      { text: key.foundIn },
+    ];
+  });
+  return renderTable(KEY_COLUMNS, rows, columns);
+}
+
+/** The deadline's source has a column of its own. */
+function reasonOf({ reason = '' }: KeyStatus): string {
+  return reason.replace(/, until a time .*$/, '');
+}
+
+function limitsText({ limits }: KeyStatus): string {
+  return limits.map(({ requests, perMs }) => `${requests}/${windowText(perMs)}`).join(', ');
+}
+
+const CANDIDATE_COLUMNS: readonly Column[] = [
+  { title: '' },
+  { title: 'key' },
+  { title: 'because' },
+  { title: 'until', dropOrder: 3 },
+  { title: 'last used', dropOrder: 2 },
+  { title: 'found in', dropOrder: 1 },
+];
+
+export function explanationLines(
+  { service, strategy, at, next, candidates }: ExplanationReport,
+  colours: Colours,
+  columns: number,
+): string[] {
+  const verdict =
+    next === undefined ? `✗ no key of ${service} can be used now` : `● ${next} serves the next request`;
+  const paint = next === undefined ? colours.red : colours.green;
+  const rows = candidates.map((candidate): Cell[] => [
+    symbolOf(candidate, next, colours),
+    { text: candidate.key },
+    { text: candidate.because },
+    { text: candidate.until === undefined ? '' : momentText(candidate.until, at) },
+    { text: candidate.lastUsedAt === undefined ? '' : relativeText(candidate.lastUsedAt, at) },
+    { text: candidate.foundIn },
+  ]);
+  return [
+    paint(cutToWidth(printable(verdict), columns)),
+    cutToWidth(`${service}: in the order of preference, strategy ${strategy}`, columns),
+    ...renderTable(CANDIDATE_COLUMNS, rows, columns),
+  ];
+}
+
+function symbolOf(
+  { key, usable }: Explanation['candidates'][number],
+  next: string | undefined,
+  colours: Colours,
+): Cell {
+  if (key === next) return { text: '●', paint: colours.green };
+  return usable ? { text: '○', paint: colours.green } : { text: '✗', paint: colours.red };
+}

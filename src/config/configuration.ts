@@ -1,0 +1,61 @@
+import type { Credential } from '../core/credential.js';
+import type { ProviderDefinition } from '../core/provider.js';
+import type { StrategyName } from '../core/select.js';
+
+/** What the catalogue knows of a provider; everything else has a default. */
+export type CatalogueProvider = Pick<
+  ProviderDefinition,
+  | 'id'
+  | 'name'
+  | 'baseUrl'
+  | 'origins'
+  | 'auth'
+  | 'authAlternatives'
+  | 'env'
+  | 'signed'
+  | 'bucketScope'
+  | 'errors'
+> &
+  Partial<Pick<ProviderDefinition, 'reset' | 'probe'>> & {
+    /** Every customer has a host of their own, so that the file must give `baseUrl`. */
+    readonly originPattern?: string;
+    /** Values that look like a template's and yet are keys. */
+    readonly demoKeys?: readonly string[];
+  };
+
+export type Catalogue = ReadonlyMap<string, CatalogueProvider>;
+
+/** Whether a value is a placeholder from a template (`your-key-here`) and no key. */
+export type TemplateTest = (value: string, demoKeys?: readonly string[]) => boolean;
+
+export interface ServiceDefinition {
+  readonly name: string;
+  /** Provider ids, the preferred one first; never empty. */
+  readonly providers: readonly string[];
+  readonly strategy: StrategyName;
+  /** A provider whose health score (0..1) is below this is left while another one's is not. Default 0: never. */
+  readonly failoverThreshold?: number;
+  /** Nobody declared it: the provider of this name is its own service. */
+  readonly implicit: boolean;
+}
+
+export type StoreDefinition =
+  | { readonly type: 'memory' }
+  /** `path` is absolute; absent, the store chooses its place in the user's state directory. */
+  | { readonly type: 'sqlite'; readonly path?: string }
+  | { readonly type: 'redis'; readonly url: string };
+
+/** Everything that was configured or discovered, validated. Holds keys only inside `Secret`. */
+export interface Configuration {
+  /** The declared services and, under its own name, each provider whose name no declared service has. */
+  readonly services: ReadonlyMap<string, ServiceDefinition>;
+  /** The providers in use: a key was found, or the file or a service names them. Those of the catalogue come first. */
+  readonly providers: ReadonlyMap<string, ProviderDefinition>;
+  /** By provider, then by priority. */
+  readonly credentials: readonly Credential[];
+  readonly store: StoreDefinition;
+  /** Absolute paths of the files that were read. */
+  readonly sources: readonly string[];
+  /** Plain remarks, such as `skipped the template value of OPENAI_API_KEY`. Never a key. */
+  readonly notes: readonly string[];
+}

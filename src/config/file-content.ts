@@ -1,0 +1,126 @@
+import type { ErrorRule } from '../core/provider.js';
+import type { StrategyName } from '../core/select.js';
+import type { Catalogue } from './configuration.js';
+
+/** The shape of a configuration file after validation; docs/configuration.md explains each option. */
+export interface FileContent {
+  readonly services?: Readonly<Record<string, FileService>> | undefined;
+  readonly providers?: Readonly<Record<string, FileProvider>> | undefined;
+  readonly store?: FileStore | undefined;
+  readonly api_management?: FileApiManagement | undefined;
+}
+
+export interface FileService {
+  readonly providers: readonly string[];
+  readonly strategy?: StrategyName | undefined;
+  readonly failoverThreshold?: number | undefined;
+}
+
+export interface FileProvider {
+  readonly baseUrl?: string | undefined;
+  readonly origins?: readonly string[] | undefined;
+  readonly allowInsecure?: boolean | undefined;
+  readonly auth?: FileAuth | undefined;
+  readonly env?: readonly string[] | undefined;
+  readonly mode?: 'direct' | 'virtual' | undefined;
+  readonly signed?: boolean | undefined;
+  readonly limits?: readonly FileLimit[] | undefined;
+  readonly keys?: readonly FileKey[] | undefined;
+  readonly discover?: boolean | undefined;
+  readonly errors?: readonly FileErrorRule[] | undefined;
+  readonly retry?: FileRetry | undefined;
+  readonly stream?: { readonly commit: 'first-event' | 'complete' } | undefined;
+  readonly strategy?: StrategyName | undefined;
+}
+
+export type FileAuth =
+  | { readonly in: 'header'; readonly name: string; readonly scheme?: string | undefined }
+  | { readonly in: 'query'; readonly name: string }
+  | { readonly in: 'path' }
+  | { readonly in: 'basic'; readonly field?: 'username' | 'password' | undefined };
+
+export const LIMIT_UNITS = ['second', 'minute', 'hour', 'day', 'month'] as const;
+
+export interface FileLimit {
+  readonly requests: number;
+  readonly per?: (typeof LIMIT_UNITS)[number] | undefined;
+  readonly perMs?: number | undefined;
+  readonly resetsAt?: string | undefined;
+  readonly timeZone?: string | undefined;
+}
+
+export interface FileKey {
+  readonly id: string;
+  /** A reference, never a key. */
+  readonly value: string;
+  readonly priority?: number | undefined;
+  readonly weight?: number | undefined;
+  readonly bucket?: string | undefined;
+  readonly limits?: readonly FileLimit[] | undefined;
+}
+
+/** `ErrorRule` as validation leaves it: absent options may also be `undefined`. */
+export type FileErrorRule = {
+  readonly [Option in keyof Omit<ErrorRule, 'header' | 'outcome'>]: ErrorRule[Option] | undefined;
+} & {
+  readonly header?: { readonly name: string; readonly match?: string | undefined } | undefined;
+  readonly outcome: ErrorRule['outcome'];
+};
+
+export interface FileRetry {
+  readonly repeatable?: readonly string[] | undefined;
+  readonly deadlineMs?: number | undefined;
+  readonly maxWaitMs?: number | undefined;
+  readonly maxAttempts?: number | undefined;
+  readonly maxBodyBytes?: number | undefined;
+}
+
+export type FileStore =
+  | { readonly type: 'memory' }
+  | { readonly type: 'sqlite'; readonly path?: string | undefined }
+  | { readonly type: 'redis'; readonly url: string };
+
+type Switch = boolean | { readonly enabled: boolean };
+
+export interface FileApiManagement {
+  readonly global_failover?: Switch | undefined;
+  readonly health_monitoring?: Switch | undefined;
+  readonly state_persistence?: Switch | undefined;
+  readonly rate_limiting?: Switch | undefined;
+  readonly providers?: Readonly<Record<string, FileManagedService>> | undefined;
+}
+
+export interface FileManagedService {
+  readonly primary: string;
+  readonly backups?: readonly string[] | undefined;
+  readonly failover_threshold?: number | undefined;
+  /** Seconds. */
+  readonly health_check_interval?: number | undefined;
+}
+
+export type OptionPath = readonly (string | number)[];
+
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Validated content, and where in its file each option stands. */
+export interface ConfigurationFile {
+  /** Absolute; absent for content that a program passed in. */
+  readonly path?: string | undefined;
+  /** What a key's `origin` calls it, such as `keymux.config.yaml`. */
+  readonly name: string;
+  /** Relative paths in the content start here. Absolute. */
+  readonly folder: string;
+  readonly content: FileContent;
+  /** Where the option stands; absent for content that did not come from text. */
+  readonly positionOf: (path: OptionPath) => Position | undefined;
+}
+
+/**
+ * Reads and validates one file. `file.ts` exports the real one; it is passed in, so that a program without a
+ * configuration file never loads the parsers.
+ * @throws `KEYMUX_CONFIG_UNREADABLE`, `KEYMUX_CONFIG_INVALID`
+ */
+export type ConfigurationFileReader = (path: string, catalogue: Catalogue) => ConfigurationFile;

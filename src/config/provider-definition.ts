@@ -1,0 +1,106 @@
+import {
+  type AuthPlacement,
+  DEFAULT_RETRY,
+  type ErrorRule,
+  type ProviderDefinition,
+  type RetryPolicy,
+} from '../core/provider.js';
+import type { QuotaWindow } from '../core/quota.js';
+import type { CatalogueProvider } from './configuration.js';
+import type { FileAuth, FileErrorRule, FileLimit, FileProvider } from './file-content.js';
+
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+/** A month without a reset time counts as its longest, so that no calendar month gets more than its limit. */
+const MONTH_MS = 31 * DAY_MS;
+
+const UNIT_MS = { second: SECOND_MS, minute: MINUTE_MS, hour: HOUR_MS, day: DAY_MS, month: MONTH_MS };
+
+/** The catalogue's definition with what the file states instead, or a provider that only the file knows. */
+export function defineProvider(
+  id: string,
+  known: CatalogueProvider | undefined,
+  stated: FileProvider,
+): ProviderDefinition {
+  const baseUrl = stated.baseUrl ?? known?.baseUrl ?? '';
+  return {
+    id,
+    name: known?.name ?? id,
+    baseUrl,
+    origins: originsOf(baseUrl, known, stated),
+    auth: stated.auth === undefined ? (known?.auth ?? DEFAULT_AUTH) : authOf(stated.auth),
+    authAlternatives: stated.auth === undefined ? (known?.authAlternatives ?? []) : [],
+    env: stated.env ?? known?.env ?? [defaultEnvName(id)],
+    mode: stated.mode ?? 'direct',
+    signed: stated.signed ?? known?.signed ?? false,
+    bucketScope: known?.bucketScope ?? 'key',
+    limits: windowsOf(stated.limits ?? []),
+    errors: [...(stated.errors ?? []).map(errorRuleOf), ...(known?.errors ?? [])],
+    ...(known?.reset === undefined ? {} : { reset: known.reset }),
+    retry: retryOf(stated.retry),
+    stream: { commit: stated.stream?.commit ?? 'first-event' },
+    ...(known?.probe === undefined ? {} : { probe: known.probe }),
+  };
+}
+
+/** The name that is discovered for a provider which names none: `ACME_API_KEY` for `acme`. */
+function defaultEnvName(id: string): string {
+  const name = id.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_');
+  return `${/^\d/.test(name) ? '_' : ''}${name}_API_KEY`;
+}
+
+const DEFAULT_AUTH: AuthPlacement = { in: 'header', name: 'authorization', scheme: 'Bearer' };
+
+function originsOf(baseUrl: string, known: CatalogueProvider | undefined, stated: FileProvider): string[] {
+  const own = stated.baseUrl === undefined && known !== undefined ? known.origins : [new URL(baseUrl).origin];
+  return [...new Set([...own, ...(stated.origins ?? [])])];
+}
+
+function authOf(auth: FileAuth): AuthPlacement {
+  switch (auth.in) {
+    case 'header':
+      return {
+        in: 'header',
+        name: auth.name.toLowerCase(),
+        ...(auth.scheme === undefined ? {} : { scheme: auth.scheme }),
+      };
+    case 'query':
+      return { in: 'query', name: auth.name };
+    case 'path':
+      return { in: 'path' };
+    case 'basic':
+      return { in: 'basic', field: auth.field ?? 'username' };
+  }
+}
+
+/** The limits of a file as windows; calendar windows start anew at `resetsAt` in `timeZone` (default UTC). */
+export function windowsOf(limits: readonly FileLimit[]): QuotaWindow[] {
+  return limits.map(({ requests, per, perMs, resetsAt, timeZone }) => {
+    const window = { requests, perMs: perMs ?? UNIT_MS[per ?? 'second'] };
+    if (resetsAt === undefined || (per !== 'day' && per !== 'month')) return window;
+    return { ...window, calendar: { at: resetsAt, timeZone: timeZone ?? 'UTC', unit: per } };
+  });
+}
+
+function errorRuleOf(rule: FileErrorRule): ErrorRule {
+  const { outcome, header, ...options } = rule;
+  return {
+    ...withoutUndefined(options),
+    ...(header === undefined
+      ? {}
+      : { header: { name: header.name.toLowerCase(), ...withoutUndefined({ match: header.match }) } }),
+    outcome,
+  };
+}
+
+function retryOf(stated: FileProvider['retry']): RetryPolicy {
+  return { ...DEFAULT_RETRY, ...withoutUndefined(stated ?? {}) };
+}
+
+type Defined<T> = { [Name in keyof T]?: Exclude<T[Name], undefined> };
+
+function withoutUndefined<T extends object>(options: T): Defined<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>;
+}

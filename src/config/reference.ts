@@ -1,0 +1,158 @@
+import { readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { KeymuxError } from '../core/errors.js';
+import { Secret } from '../core/secret.js';
+import { type Environment, systemCodeOf } from './environment.js';
+import { keyFault } from './key-text.js';
+
+const DEFAULT_COMMAND_TIMEOUT_MS = 10_000;
+const LARGEST_ANSWER_BYTES = 65_536;
+
+export interface ReferenceContext {
+  readonly environment: Environment;
+  /** `file:` paths and `exec:` commands start from here: the folder of the configuration file. */
+  readonly folder: string;
+  /** `provider/id`, for messages. */
+  readonly keyId: string;
+  readonly isTemplateValue: (value: string) => boolean;
+  /** Default: 10,000. Milliseconds. */
+  readonly commandTimeoutMs?: number;
+}
+
+export interface ReadKey {
+  readonly secret: Secret;
+  readonly notes: readonly string[];
+}
+
+interface Answer {
+  readonly text: string;
+  readonly notes?: readonly string[];
+}
+
+/**
+ * Reads the key that a reference names: `env:NAME`, `file:PATH` or `exec:COMMAND`. A command is split into words as
+ * a shell would (quotes and backslashes) and run without one; it has 10 s, and what it prints is never repeated.
+ * @throws `KEYMUX_SECRET_UNREADABLE`
+ */
+export function readReference(reference: string, context: ReferenceContext): ReadKey {
+  const answer = readText(reference, context);
+  const text = answer.text.trim();
+  if (text === '') throw unreadable(reference, context, 'it is empty');
+  if (context.isTemplateValue(text))
+    throw unreadable(reference, context, 'it holds a template value, not a key');
+  const fault = keyFault(text);
+  if (fault !== undefined) throw unreadable(reference, context, fault);
+  return { secret: new Secret(text), notes: answer.notes ?? [] };
+}
+
+function readText(reference: string, context: ReferenceContext): Answer {
+  const colon = reference.indexOf(':');
+  const rest = reference.slice(colon + 1);
+  switch (reference.slice(0, colon)) {
+    case 'env':
+      return readVariable(rest, context);
+    case 'file':
+      return readKeyFile(rest, context);
+    case 'exec':
+      return runCommand(rest, context);
+    default:
+      throw unreadable(reference, context, 'this kind of reference is not known');
+  }
+}
+
+function readVariable(name: string, context: ReferenceContext): Answer {
+  const variable = context.environment.variables.get(name);
+  if (variable === undefined) throw unreadable(`env:${name}`, context, 'the variable is not set');
+  return { text: variable.value };
+}
+
+function readKeyFile(stated: string, context: ReferenceContext): Answer {
+  const reference = `file:${stated}`;
+  const path = resolve(context.folder, stated);
+  try {
+    const stat = statSync(path);
+    if (!stat.isFile()) throw unreadable(reference, context, 'it is not a regular file');
+    if (stat.size > LARGEST_ANSWER_BYTES) throw unreadable(reference, context, 'it is larger than 64 KiB');
+    const text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
+    const isOpen = process.platform !== 'win32' && (stat.mode & 0o077) !== 0;
+    return {
+      text,
+      notes: isOpen ? [`${path} can be read by other users; chmod 600 would keep the key private`] : [],
+    };
+  } catch (error) {
+    if (error instanceof KeymuxError) throw error;
+    throw unreadable(reference, context, `the file cannot be read (${systemCodeOf(error)})`);
+  }
+}
+
+function runCommand(command: string, context: ReferenceContext): Answer {
+  const words = splitWords(command);
+  const [program, ...args] = words ?? [];
+  // Arguments stay out of messages: a token may be among them.
+  const reference = `exec:${program ?? ''}`;
+  if (words === undefined) throw unreadable('exec:', context, 'a quote in the command is not closed');
+  if (program === undefined) throw unreadable(reference, context, 'the command is empty');
+  const timeout = context.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS;
+  try {
+    // Loaded when needed: most programs have no such reference, and the module costs a start milliseconds.
+    const text = process.getBuiltinModule('node:child_process').execFileSync(program, args, {
+      cwd: context.folder,
+      env: commandEnvironment(context.environment),
+      encoding: 'utf8',
+      timeout,
+      killSignal: 'SIGKILL',
+      maxBuffer: LARGEST_ANSWER_BYTES,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      windowsHide: true,
+    });
+    return { text };
+  } catch (error) {
+    throw unreadable(reference, context, commandFault(error, timeout));
+  }
+}
+
+function commandEnvironment(environment: Environment): NodeJS.Dict<string> {
+  const env = Object.fromEntries([...environment.variables].map(([name, { value }]) => [name, value]));
+  // A command written in Node would preload keymux, which would run the command, and so on without end.
+  delete env.NODE_OPTIONS;
+  return env;
+}
+
+function commandFault(error: unknown, timeoutMs: number): string {
+  const code = systemCodeOf(error);
+  if (code === 'ENOENT') return 'the program was not found';
+  if (code === 'ETIMEDOUT') return `it did not end within ${timeoutMs / 1_000} s`;
+  if (code === 'ENOBUFS') return 'it printed more than 64 KiB';
+  const status: unknown = error instanceof Error && 'status' in error ? error.status : undefined;
+  return typeof status === 'number' ? `it ended with exit code ${status}` : `it could not be run (${code})`;
+}
+
+/** Words of a command line: blanks separate, quotes hold together, a backslash takes the next character as it is. */
+export function splitWords(command: string): string[] | undefined {
+  const words: string[] = [];
+  const token = /\s+|'([^']*)'|"((?:[^"\\]|\\[^])*)"|\\([^])|([^\s'"\\]+)/gy;
+  let word: string | undefined;
+  while (token.lastIndex < command.length) {
+    const match = token.exec(command);
+    if (match === null) return undefined;
+    const [whole, single, double, escaped, plain] = match;
+    const text = single ?? double?.replaceAll(/\\(["\\])/g, '$1') ?? escaped ?? plain;
+    if (text !== undefined) word = (word ?? '') + text;
+    else if (whole !== '' && word !== undefined) {
+      words.push(word);
+      word = undefined;
+    }
+  }
+  if (word !== undefined) words.push(word);
+  return words;
+}
+
+function unreadable(reference: string, context: ReferenceContext, reason: string): KeymuxError {
+  return new KeymuxError(
+    'KEYMUX_SECRET_UNREADABLE',
+    `The key ${context.keyId} (${reference}) is left out: ${reason}.`,
+    {
+      fix: `Make ${reference} give the key, or remove the entry.`,
+    },
+  );
+}

@@ -1,0 +1,252 @@
+import { z } from 'zod';
+import { DEFAULT_SCOPE, type OutcomeKind, type Scope } from '../core/outcome.js';
+import { type FileContent, LIMIT_UNITS } from './file-content.js';
+import {
+  HTTP_TOKEN,
+  LONGEST_MS,
+  atLeastOne,
+  fail,
+  flag,
+  isListOf,
+  isNumber,
+  isString,
+  isWhole,
+  jsonPath,
+  leaf,
+  matching,
+  milliseconds,
+  milliseconds0,
+  name,
+  options,
+  regularExpression,
+  seconds,
+  share,
+  strategy,
+  text,
+  unique,
+  wholeNumber,
+} from './schema-leaves.js';
+
+const limit = options({
+  requests: leaf<number>(
+    (value) => isWhole(value, 1) && value <= LONGEST_MS,
+    'must be a whole number, 1 to 2147483647',
+  ),
+  per: z.enum(LIMIT_UNITS).optional(),
+  perMs: leaf<number>(
+    (value) => isWhole(value, 1),
+    'must be a whole number of milliseconds above 0',
+  ).optional(),
+  resetsAt: matching(
+    /^([01]\d|2[0-3]):[0-5]\d$/,
+    'must be a time of day in quotes, "00:00" to "23:59"',
+  ).optional(),
+  timeZone: text(
+    isTimeZone,
+    'must be the name of a time zone, such as `UTC` or `America/New_York`',
+  ).optional(),
+}).check((context) => {
+  const { per, perMs, resetsAt, timeZone } = context.value;
+  if (per === undefined && perMs === undefined) fail(context, [], 'needs `per` or `perMs`');
+  if (per !== undefined && perMs !== undefined) fail(context, ['perMs'], 'cannot stand beside `per`');
+  if (resetsAt !== undefined && per !== 'day' && per !== 'month')
+    fail(context, ['resetsAt'], 'needs `per: day` or `per: month`');
+  if (timeZone !== undefined && resetsAt === undefined)
+    fail(context, ['timeZone'], 'has no effect without `resetsAt`');
+});
+
+function isTimeZone(zone: string): boolean {
+  try {
+    // Offsets such as `+05:00` are known to later versions of Node only.
+    return /^[A-Za-z]/.test(zone) && new Intl.DateTimeFormat('en-US', { timeZone: zone }).format(0) !== '';
+  } catch {
+    return false;
+  }
+}
+
+const limits = z.array(limit);
+
+const REFERENCE = /^(?:env:[A-Za-z_][A-Za-z0-9_]*|(?:file|exec|vault):\s*\S[^]*)$/;
+const REFERENCE_FAULT =
+  'must say where the key is, never the key itself: `env:NAME`, `file:PATH` or `exec:COMMAND` ' +
+  '(move the key into an environment variable or a file with mode 600; if this file was shared, replace the key)';
+
+const key = options({
+  id: name,
+  value: matching(REFERENCE, REFERENCE_FAULT),
+  priority: leaf<number>((value) => isWhole(value, 0), 'must be a whole number, 0 or above').optional(),
+  weight: leaf<number>((value) => isNumber(value) && value > 0, 'must be a number above 0').optional(),
+  bucket: name.optional(),
+  limits: limits.optional(),
+});
+
+const keys = z.array(key).check((context) => {
+  const ids = context.value.map(({ id }) => id);
+  for (const [index, id] of ids.entries())
+    if (ids.indexOf(id) !== index) fail(context, [index, 'id'], 'is there twice');
+});
+
+const headerName = matching(HTTP_TOKEN, 'must be the name of a header');
+
+const auth = z.discriminatedUnion('in', [
+  options({
+    in: z.literal('header'),
+    name: headerName,
+    scheme: matching(HTTP_TOKEN, 'must be one word, such as `Bearer`').optional(),
+  }),
+  options({
+    in: z.literal('query'),
+    name: matching(/^[!-~]{1,100}$/, 'must be the name of a query parameter'),
+  }),
+  options({ in: z.literal('path') }),
+  options({ in: z.literal('basic'), field: z.enum(['username', 'password']).optional() }),
+]);
+
+const status = leaf<number | number[]>(
+  (value) => isStatus(value) || (isListOf(value, isStatus) && value.length > 0),
+  'must be a status from 100 to 599, or a list of them',
+);
+
+function isStatus(value: unknown): value is number {
+  return isWhole(value, 100) && value <= 599;
+}
+
+const OUTCOMES = Object.keys(DEFAULT_SCOPE) as [OutcomeKind, ...OutcomeKind[]];
+const SCOPES: [Scope, ...Scope[]] = ['request', 'route', 'key', 'bucket', 'provider', 'egress'];
+
+const errorRule = options({
+  status: status.optional(),
+  header: options({ name: headerName, match: regularExpression.optional() }).optional(),
+  json: jsonPath.optional(),
+  sse: jsonPath.optional(),
+  match: regularExpression.optional(),
+  outcome: z.enum(OUTCOMES),
+  scope: z.enum(SCOPES).optional(),
+  window: z.enum(LIMIT_UNITS).optional(),
+}).check((context) => {
+  const rule = context.value;
+  const conditions = [rule.status, rule.header, rule.json, rule.sse, rule.match];
+  if (conditions.every((condition) => condition === undefined)) {
+    fail(context, [], 'would match every answer; give it `status`, `header`, `json`, `sse` or `match`');
+  }
+});
+
+const ROUTE = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) \/[!-~]*$/;
+
+const retry = options({
+  repeatable: z.array(matching(ROUTE, 'must be a method and a path, such as `POST /v1/search`')).optional(),
+  deadlineMs: milliseconds.optional(),
+  maxWaitMs: milliseconds0.optional(),
+  maxAttempts: wholeNumber.optional(),
+  maxBodyBytes: leaf<number>((value) => isWhole(value, 0), 'must be a whole number of bytes').optional(),
+});
+
+const baseUrl = text(isBaseUrl, 'must be an http or https address without user name, password, `?` or `#`');
+const origin = text(
+  (value) => isBaseUrl(value) && new URL(value).origin === value,
+  'must be scheme, host and port alone, such as `https://api.example.com` (https also for wss)',
+);
+
+function isBaseUrl(value: string): boolean {
+  if (!URL.canParse(value) || /[\s\\]/.test(value)) return false;
+  const url = new URL(value);
+  const isHttp = url.protocol === 'http:' || url.protocol === 'https:';
+  return isHttp && url.username === '' && url.password === '' && !/[?#@]/.test(value);
+}
+
+/** Whether a key sent there could be read on the way: http to anything but this machine. */
+function isInsecure(value: string): boolean {
+  const { protocol, hostname } = new URL(value);
+  return protocol === 'http:' && !/^(?:localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
+}
+
+const provider = options({
+  baseUrl: baseUrl.optional(),
+  origins: z.array(origin).check(unique('is there twice')).optional(),
+  allowInsecure: flag.optional(),
+  auth: auth.optional(),
+  env: z
+    .array(matching(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be the name of an environment variable'))
+    .check(unique('is there twice'))
+    .optional(),
+  mode: z.enum(['direct', 'virtual']).optional(),
+  signed: flag.optional(),
+  limits: limits.optional(),
+  keys: keys.optional(),
+  discover: flag.optional(),
+  errors: z.array(errorRule).optional(),
+  retry: retry.optional(),
+  stream: options({ commit: z.enum(['first-event', 'complete']) }).optional(),
+  strategy: strategy.optional(),
+}).check((context) => {
+  const addresses = context.value;
+  const insecure = insecureAddresses(addresses);
+  if (addresses.allowInsecure !== true) {
+    const fault =
+      'would send the key over plain http to another machine; use https, or set `allowInsecure: true`';
+    for (const path of insecure) fail(context, path, fault);
+  } else if (insecure.length === 0) {
+    fail(context, ['allowInsecure'], 'has no effect: every address is https or this machine');
+  }
+});
+
+function insecureAddresses(addresses: {
+  baseUrl?: string | undefined;
+  origins?: string[] | undefined;
+}): PropertyKey[][] {
+  const paths: PropertyKey[][] = [];
+  if (addresses.baseUrl !== undefined && isInsecure(addresses.baseUrl)) paths.push(['baseUrl']);
+  for (const [index, address] of (addresses.origins ?? []).entries()) {
+    if (isInsecure(address)) paths.push(['origins', index]);
+  }
+  return paths;
+}
+
+const service = options({
+  providers: z
+    .array(leaf<string>(isString, 'must be the name of a provider'))
+    .check(atLeastOne, unique('is there twice')),
+  strategy: strategy.optional(),
+  failoverThreshold: share.optional(),
+});
+
+const store = z.discriminatedUnion('type', [
+  options({ type: z.literal('memory') }),
+  options({
+    type: z.literal('sqlite'),
+    path: text((value) => value.trim() !== '', 'must be a path').optional(),
+  }),
+  options({
+    type: z.literal('redis'),
+    url: matching(/^rediss?:\/\//, 'must be a redis:// or rediss:// address'),
+  }),
+]);
+
+const toggle = z.union([flag, options({ enabled: flag })], {
+  error: 'must be true, false, or a mapping with `enabled` alone',
+});
+
+const managedService = options({
+  primary: name,
+  backups: z.array(name).optional(),
+  failover_threshold: share.optional(),
+  health_check_interval: seconds.optional(),
+});
+
+const apiManagement = options({
+  global_failover: toggle.optional(),
+  health_monitoring: toggle.optional(),
+  state_persistence: toggle.optional(),
+  rate_limiting: toggle.optional(),
+  providers: z.record(name, managedService).optional(),
+});
+
+/** A provider of the catalogue may stand alone in YAML (`finnhub:`), which reads as null. */
+const statedProvider = z.preprocess((value) => value ?? {}, provider);
+
+export const fileSchema: z.ZodType<FileContent> = options({
+  services: z.record(name, service).optional(),
+  providers: z.record(name, statedProvider).optional(),
+  store: store.optional(),
+  api_management: apiManagement.optional(),
+});

@@ -1,0 +1,67 @@
+import type { OptionPath } from './file-content.js';
+
+interface Unavailable {
+  /** `*` stands for any one name or index. */
+  readonly path: OptionPath;
+  /** Only this value, or values that begin with this; absent, the option as a whole. */
+  readonly value?: string;
+  readonly prefix?: string;
+  readonly what: string;
+}
+
+/** Options that are planned and would have no effect yet. A release that brings one deletes its line. */
+const UNAVAILABLE: readonly Unavailable[] = [
+  { path: ['audit'], what: 'the audit trail' },
+  { path: ['alerts'], what: 'alerts' },
+  { path: ['healthCheckIntervalMs'], what: 'active health checks' },
+  { path: ['store', 'type'], value: 'redis', what: 'the Redis store' },
+  { path: ['providers', '*', 'mode'], value: 'virtual', what: 'virtual keys' },
+  { path: ['providers', '*', 'probe'], what: 'active health checks' },
+  {
+    path: ['providers', '*', 'stream', 'commit'],
+    value: 'complete',
+    what: 'holding a stream back until it is complete',
+  },
+  { path: ['providers', '*', 'keys', '*', 'value'], prefix: 'vault:', what: 'the vault' },
+];
+
+interface Unavailability {
+  readonly path: OptionPath;
+  readonly what: string;
+}
+
+/** Every option in `content` that this version does not offer yet. */
+export function findUnavailable(content: unknown): Unavailability[] {
+  return UNAVAILABLE.flatMap((entry) =>
+    matches(content, entry.path)
+      .filter(({ value }) => isMeant(entry, value))
+      .map(({ path }) => ({ path, what: entry.what })),
+  );
+}
+
+function isMeant(entry: Unavailable, value: unknown): boolean {
+  if (entry.value !== undefined) return value === entry.value;
+  return entry.prefix === undefined || (typeof value === 'string' && value.startsWith(entry.prefix));
+}
+
+interface Match {
+  readonly path: OptionPath;
+  readonly value: unknown;
+}
+
+function matches(content: unknown, pattern: OptionPath): Match[] {
+  let found: Match[] = [{ path: [], value: content }];
+  for (const step of pattern) {
+    found = found.flatMap(({ path, value }) =>
+      childrenOf(value)
+        .filter(([name]) => step === '*' || step === name)
+        .map(([name, child]) => ({ path: [...path, name], value: child })),
+    );
+  }
+  return found;
+}
+
+function childrenOf(value: unknown): [string | number, unknown][] {
+  if (Array.isArray(value)) return value.map((child: unknown, index) => [index, child]);
+  return typeof value === 'object' && value !== null ? Object.entries(value) : [];
+}

@@ -1,0 +1,92 @@
+import type { OutcomeKind, Scope } from './outcome.js';
+import type { QuotaWindow } from './quota.js';
+
+/** Where a provider expects its key. */
+export type AuthPlacement =
+  | { readonly in: 'header'; readonly name: string; readonly scheme?: string }
+  | { readonly in: 'query'; readonly name: string }
+  | { readonly in: 'path' }
+  | { readonly in: 'basic'; readonly field: 'username' | 'password' };
+
+/** Who owns the allowance that a request spends. */
+export type BucketScope = 'key' | 'account' | 'organization' | 'project' | 'egress';
+
+/** One rule of classification; rules are tried in order and the first that matches decides. */
+export interface ErrorRule {
+  /** Absent: any status. */
+  readonly status?: number | readonly number[];
+  /** A header that must be there, and what its value must match (a JavaScript regular expression, flag `i`). */
+  readonly header?: { readonly name: string; readonly match?: string };
+  /** A path into a JSON body (`$.error.code`, `$.error.details[*].reason`); `match` applies to what it finds. */
+  readonly json?: string;
+  /** A path into the JSON of the first server-sent event; `match` applies to what it finds. */
+  readonly sse?: string;
+  /** A JavaScript regular expression, flag `i`. Without `json` or `sse` it applies to the body's text. */
+  readonly match?: string;
+  readonly outcome: OutcomeKind;
+  /** Default: `DEFAULT_SCOPE[outcome]`. */
+  readonly scope?: Scope;
+  /** The window that is used up, where the rule tells: the credential rests until that window ends. */
+  readonly window?: 'second' | 'minute' | 'hour' | 'day' | 'month';
+}
+
+/** A daily or monthly boundary at which a provider's windows start anew. */
+export interface CalendarReset {
+  /** `HH:MM` in `timeZone`. */
+  readonly at: string;
+  /** An IANA name such as `America/Los_Angeles`. */
+  readonly timeZone: string;
+}
+
+export interface RetryPolicy {
+  /** Routes (`POST /v1/search`, `*` at the end matches any rest) that may be repeated after an ambiguous failure. */
+  readonly repeatable: readonly string[];
+  /** All attempts of one request together, waiting included. Milliseconds. */
+  readonly deadlineMs: number;
+  /** How long a request may wait for a key to return before it is answered with a refusal. Milliseconds. */
+  readonly maxWaitMs: number;
+  /** Attempts of one request at most, the first included. */
+  readonly maxAttempts: number;
+  /** Bodies up to this size are kept for a repetition. Bytes. */
+  readonly maxBodyBytes: number;
+}
+
+export interface ProbePolicy {
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly path: string;
+  readonly everyMs: number;
+  /** Probes per key and day at most. */
+  readonly dailyBudget: number;
+}
+
+export interface ProviderDefinition {
+  readonly id: string;
+  readonly name: string;
+  readonly baseUrl: string;
+  /** The only places that a key of this provider may go: scheme, host and port, such as `https://api.openai.com`. */
+  readonly origins: readonly string[];
+  readonly auth: AuthPlacement;
+  /** Other places in which clients of this provider put the key. */
+  readonly authAlternatives: readonly AuthPlacement[];
+  /** Environment names, the most conventional first. */
+  readonly env: readonly string[];
+  readonly mode: 'direct' | 'virtual';
+  /** Requests are signed with the key (HMAC), so that it is never replaced in flight. */
+  readonly signed: boolean;
+  readonly bucketScope: BucketScope;
+  /** Enforced limits of each bucket. Empty: nothing is enforced, refusals alone steer. */
+  readonly limits: readonly QuotaWindow[];
+  readonly errors: readonly ErrorRule[];
+  readonly reset?: CalendarReset;
+  readonly retry: RetryPolicy;
+  readonly stream: { readonly commit: 'first-event' | 'complete' };
+  readonly probe?: ProbePolicy;
+}
+
+export const DEFAULT_RETRY: RetryPolicy = {
+  repeatable: [],
+  deadlineMs: 30_000,
+  maxWaitMs: 2_000,
+  maxAttempts: 16,
+  maxBodyBytes: 1_048_576,
+};

@@ -1,0 +1,33 @@
+const HIDDEN = '[secret]';
+
+/**
+ * A key that never prints itself: not by `util.inspect`, `JSON.stringify`, a template or `structuredClone`.
+ * Only `reveal()` gives it out, so that a search for that word finds every place that handles the text.
+ */
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  reveal(): string {
+    return this.#value;
+  }
+
+  equals(other: Secret): boolean {
+    return this.#value === other.#value;
+  }
+
+  toString(): string {
+    return HIDDEN;
+  }
+
+  toJSON(): string {
+    return HIDDEN;
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return HIDDEN;
+  }
+}

@@ -1,0 +1,144 @@
+import type { KeyManager } from '../manager/key-manager.js';
+import { messageOf } from '../manager/events.js';
+import type { Undo } from '../manager/phases.js';
+import type { Pool } from '../manager/pool.js';
+import { catalogue } from '../providers/catalogue.js';
+import { createEnvProxy } from './env-proxy.js';
+import type { ManagedName } from './env-proxy.js';
+import { patch } from './patches.js';
+
+/**
+ * Answers managed names of `process.env` with the best key of the moment. Names that the application sets later on
+ * (by hand, by dotenv, by `process.loadEnvFile`) are learnt.
+ */
+export function installEnv(manager: KeyManager): Undo {
+  const answers = new EnvAnswers(manager, process.env);
+  const proxy = createEnvProxy(process.env, answers);
+  const undoEnv = patch(process, 'env', () => proxy);
+  const undoLoad = patch(process, 'loadEnvFile', (original) => (path?: string | URL | Buffer) => {
+    if (path === undefined) original.call(process);
+    else original.call(process, path);
+    answers.learnSoon();
+  });
+  return () => {
+    answers.stop();
+    undoLoad();
+    undoEnv();
+  };
+}
+
+/** `OPENAI_API_KEY_2`, `…_BACKUP`, `…_BACKUP_1` and the list `…S` belong to `OPENAI_API_KEY`. */
+const VARIANT = /(?:_\d+|_BACKUP(?:_\d+)?|S)$/;
+
+class EnvAnswers {
+  readonly names = new Map<string | symbol, AnsweredName>();
+  readonly #manager: KeyManager;
+  readonly #real: NodeJS.ProcessEnv;
+  readonly #stopFollowing: () => void;
+  /** As in a plain environment, a deleted name is gone until it is set again; its keys stay in the pool. */
+  readonly #deleted = new Set<string>();
+  #isBehind = false;
+
+  constructor(manager: KeyManager, real: NodeJS.ProcessEnv) {
+    this.#manager = manager;
+    this.#real = real;
+    this.#adopt();
+    this.#stopFollowing = manager.on('reloaded', () => this.#adopt());
+  }
+
+  onSet(name: string): void {
+    this.#deleted.delete(name);
+    if (this.#isKeyName(name)) this.learnSoon();
+  }
+
+  onDelete(name: string): void {
+    this.#deleted.add(name);
+    this.names.delete(name);
+  }
+
+  /** Reads the configuration anew: once for many names that were set, and before any managed name is read. */
+  learnSoon(): void {
+    if (this.#isBehind) return;
+    this.#isBehind = true;
+    for (const answered of this.names.values()) answered.forget();
+    queueMicrotask(() => this.#learn());
+  }
+
+  stop(): void {
+    this.#stopFollowing();
+  }
+
+  /** The answer of a name whose cached one is stale. */
+  answerOf(name: string, pool: Pool): string | undefined {
+    if (this.#isBehind) {
+      this.#learn();
+      return this.names.get(name)?.read() ?? this.#real[name];
+    }
+    void this.#manager.recovered();
+    return (pool.best() ?? pool.leastBad())?.credential.secret.reveal();
+  }
+
+  get generation(): number {
+    return this.#manager.table.generation;
+  }
+
+  #learn(): void {
+    if (!this.#isBehind) return;
+    this.#isBehind = false;
+    if (this.#manager.closed) return;
+    try {
+      this.#manager.reload();
+    } catch (error) {
+      process.emitWarning(`keymux: keys set in process.env could not be read: ${messageOf(error)}`);
+    }
+  }
+
+  #adopt(): void {
+    this.names.clear();
+    for (const { id, env, signed } of this.#manager.configuration.providers.values()) {
+      const pool = this.#manager.findPool(id);
+      if (signed || pool === undefined || pool.contenders.length === 0) continue;
+      for (const [index, name] of env.entries()) {
+        // The most conventional name also answers for keys that came from a file; the others only where they are set.
+        if (this.#deleted.has(name) || (index > 0 && !(name in this.#real))) continue;
+        this.names.set(name, new AnsweredName(name, pool, this));
+      }
+    }
+  }
+
+  #isKeyName(name: string): boolean {
+    const base = name.replace(VARIANT, '');
+    for (const providers of [this.#manager.configuration.providers, catalogue]) {
+      for (const { env } of providers.values()) if (env.includes(name) || env.includes(base)) return true;
+    }
+    return false;
+  }
+}
+
+/** A name that a provider answers; looked up again only when the table says that something changed. */
+class AnsweredName implements ManagedName {
+  readonly #name: string;
+  readonly #pool: Pool;
+  readonly #answers: EnvAnswers;
+  #generation: number | undefined;
+  #value: string | undefined;
+
+  constructor(name: string, pool: Pool, answers: EnvAnswers) {
+    this.#name = name;
+    this.#pool = pool;
+    this.#answers = answers;
+  }
+
+  read(): string | undefined {
+    const { generation } = this.#answers;
+    if (generation !== this.#generation) {
+      this.#value = this.#answers.answerOf(this.#name, this.#pool);
+      this.#generation = generation;
+    }
+    return this.#value;
+  }
+
+  forget(): void {
+    this.#generation = undefined;
+  }
+}

@@ -1,0 +1,97 @@
+/** Answers of node:http: amended, made up, held back, or read to their end for nobody. */
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type * as Http from 'node:http';
+import type * as Net from 'node:net';
+import type { Refusal } from '../manager/refusal.js';
+import type { ResponseHead } from '../providers/response-head.js';
+import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './discard.js';
+import { HeldBody } from './held-body.js';
+import { setHidden } from './http-internals.js';
+import { wireHeaders } from './refusal-headers.js';
+
+export function headOf(answer: IncomingMessage, method: string, path: string): ResponseHead {
+  return {
+    status: answer.statusCode ?? 0,
+    header: (name) => {
+      const value = answer.headers[name];
+      return Array.isArray(value) ? value.join(', ') : value;
+    },
+    method,
+    path,
+  };
+}
+
+export function setHeaders(answer: IncomingMessage, headers: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(headers)) {
+    const raw = answer.rawHeaders;
+    for (let at = raw.length - 2; at >= 0; at -= 2) if (raw[at]?.toLowerCase() === name) raw.splice(at, 2);
+    raw.push(name, value);
+    answer.headers[name] = value;
+  }
+}
+
+/** An answer that came over no connection. */
+export function refusalAnswer(refusal: Refusal, request: ClientRequest): IncomingMessage {
+  const http = process.getBuiltinModule('node:http') as typeof Http;
+  const net = process.getBuiltinModule('node:net') as typeof Net;
+  const answer = new http.IncomingMessage(new net.Socket());
+  Object.assign(answer, {
+    statusCode: refusal.status,
+    statusMessage: refusal.statusText,
+    httpVersion: '1.1',
+    httpVersionMajor: 1,
+    httpVersionMinor: 1,
+    complete: true,
+    req: request,
+  });
+  setHeaders(answer, wireHeaders(refusal));
+  if (request.method !== 'HEAD') answer.push(refusal.body);
+  answer.push(null);
+  return answer;
+}
+
+/**
+ * Watches the beginning of a body while nobody reads it; what is watched stays in the stream. `onEnough` gets the
+ * decoded text; `onCut` is called instead if the connection breaks before.
+ */
+export function watchBeginning(
+  answer: IncomingMessage,
+  head: ResponseHead,
+  onEnough: (text: string) => void,
+  onCut: () => void,
+): void {
+  const held = new HeldBody(head);
+  const stop = (): void => {
+    for (const name of ['push', 'destroy']) Reflect.deleteProperty(answer, name);
+  };
+  const { push, destroy } = answer;
+  setHidden(answer, 'push', (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
+    const isEnough = chunk === null || held.add(chunk);
+    if (isEnough) stop();
+    const wantsMore = push.call(answer, chunk, encoding);
+    if (isEnough) onEnough(held.text);
+    return wantsMore;
+  });
+  setHidden(answer, 'destroy', (error?: Error) => {
+    stop();
+    answer.on('error', () => {});
+    onCut();
+    return destroy.call(answer, error);
+  });
+}
+
+/** Reads a short answer to its end, so that its connection can be used again; breaks off a long one. */
+export function discardAnswer(answer: IncomingMessage): void {
+  answer.on('error', () => {});
+  if (!isWorthDraining(answer.headers['content-length'])) {
+    answer.destroy();
+    return;
+  }
+  let bytes = 0;
+  answer.on('data', (chunk: Uint8Array) => {
+    bytes += chunk.length;
+    if (bytes > DRAIN_BYTES) answer.destroy();
+  });
+  const timer = setTimeout(() => answer.destroy(), DRAIN_MS).unref();
+  answer.once('close', () => clearTimeout(timer));
+}

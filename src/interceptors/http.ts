@@ -1,0 +1,187 @@
+/**
+ * `node:http` and `node:https`, and all that is built upon them: axios, got, node-fetch, superagent, ws, SDKs. The key
+ * is replaced in the head just before it goes out; `request` and `get` are wrapped so that a request can be repeated.
+ */
+import type * as Http from 'node:http';
+import type { Agent, ClientRequest } from 'node:http';
+import type * as Https from 'node:https';
+import type { KeyManager } from '../manager/key-manager.js';
+import type { ManagedOrigin } from '../manager/managed-origins.js';
+import { isOwned } from '../manager/ownership.js';
+import type { Undo } from '../manager/phases.js';
+import type { ConnectOptions } from './http-destination.js';
+import { agentOrigin, statedOrigin } from './http-destination.js';
+import { HttpExchange } from './http-exchange.js';
+import { findKeyInHead } from './http-head.js';
+import type { Request, Send } from './http-internals.js';
+import { HANDLED, internalsOf } from './http-internals.js';
+import { keyFinderOf } from './key-placement.js';
+import { reportOwnError } from './pass-through.js';
+import { patch } from './patches.js';
+
+type Make = (this: unknown, ...args: unknown[]) => ClientRequest;
+type AddRequest = (this: Agent, request: ClientRequest, options: unknown, ...rest: unknown[]) => void;
+type Protocol = 'http:' | 'https:';
+
+/** The modules and prototypes, as they are patched. */
+interface Makers {
+  request: Make;
+  get: Make;
+}
+
+/** Takes care of what goes out through node:http and node:https until the returned function is called. */
+export function installHttp(manager: KeyManager): Undo {
+  // Not imported: that would make an ES module of node:http, whose WebSocket loads undici (Node 22 and later).
+  const http = process.getBuiltinModule('node:http') as typeof Http;
+  const https = process.getBuiltinModule('node:https') as typeof Https;
+  const layer = new HttpLayer(manager);
+  const senders = http.ClientRequest.prototype as unknown as { _send: Send };
+  const agents = http.Agent.prototype as unknown as { addRequest: AddRequest };
+  const undos = [
+    patch(senders, '_send', (original) => layer.wrapSend(original)),
+    patch(agents, 'addRequest', (original) => layer.wrapAddRequest(original)),
+  ];
+  for (const [module, protocol] of [
+    [http as unknown as Makers, 'http:'],
+    [https as unknown as Makers, 'https:'],
+  ] as const) {
+    const native = module.request;
+    undos.push(
+      patch(module, 'request', (original) => layer.wrapMake(original, native, protocol)),
+      patch(module, 'get', (original) => layer.wrapMake(original, native, protocol)),
+    );
+  }
+  return () => {
+    for (const undo of undos.splice(0).reverse()) undo();
+  };
+}
+
+/** A request to a managed origin, until its first bytes. */
+interface Plan {
+  readonly managed: ManagedOrigin;
+  /** Absent where nobody knows how the request was made. */
+  readonly remake: (() => ClientRequest) | undefined;
+}
+
+/** A call of `request` or `get` that is running. */
+interface Making {
+  readonly args: readonly unknown[];
+  readonly protocol: Protocol;
+  readonly remake: () => ClientRequest;
+  isPlanned: boolean;
+}
+
+class HttpLayer {
+  readonly #manager: KeyManager;
+  readonly #plans = new WeakMap<ClientRequest, Plan>();
+  #making: Making | undefined;
+  #isRemaking = false;
+
+  constructor(manager: KeyManager) {
+    this.#manager = manager;
+  }
+
+  /** `native` makes a request without sending it, as `request` does. */
+  wrapMake(original: Make, native: Make, protocol: Protocol): Make {
+    const make = (self: unknown, args: unknown[]): ClientRequest => {
+      if (this.#isRemaking || isOwned()) return original.apply(self, args);
+      const outer = this.#making;
+      const making: Making = {
+        args,
+        protocol,
+        remake: () => this.#remake(native, self, args),
+        isPlanned: false,
+      };
+      this.#making = making;
+      try {
+        const request = original.apply(self, args);
+        this.#planByCall(request);
+        return request;
+      } finally {
+        this.#making = outer;
+      }
+    };
+    return function (this: unknown, ...args) {
+      return make(this, args);
+    };
+  }
+
+  /** Where an agent connects the request, the destination is known exactly. */
+  wrapAddRequest(original: AddRequest): AddRequest {
+    const plan = (agent: Agent, request: ClientRequest, options: unknown): void =>
+      this.#plan(agent, request, options);
+    return function (this: Agent, request, options, ...rest) {
+      plan(this, request, options);
+      return original.call(this, request, options, ...rest);
+    };
+  }
+
+  wrapSend(original: Send): Send {
+    const takesOver = (request: Request): boolean => this.#takesOver(request, original);
+    return function (this: ClientRequest, data, encoding, callback, byteLength) {
+      const request = internalsOf(this);
+      // Taken over, it has a `_send` of its own.
+      if (!request._headerSent && takesOver(request))
+        return request._send(data, encoding, callback, byteLength);
+      return original.call(this, data, encoding, callback, byteLength);
+    };
+  }
+
+  #remake(native: Make, self: unknown, args: readonly unknown[]): ClientRequest {
+    this.#isRemaking = true;
+    try {
+      return native.apply(self, typeof args.at(-1) === 'function' ? args.slice(0, -1) : [...args]);
+    } finally {
+      this.#isRemaking = false;
+    }
+  }
+
+  #plan(agent: Agent, request: ClientRequest, options: unknown): void {
+    if (this.#isRemaking || isOwned() || typeof options !== 'object' || options === null) return;
+    const making = this.#making;
+    try {
+      const origin = agentOrigin(request, options as ConnectOptions, agent);
+      const managed = origin === undefined ? undefined : this.#manager.origins.find(origin);
+      const isByCall =
+        making !== undefined &&
+        !making.isPlanned &&
+        (managed === undefined || statedOrigin(request, making.protocol, making.args) === origin);
+      if (isByCall) making.isPlanned = true;
+      if (managed !== undefined)
+        this.#plans.set(request, { managed, remake: isByCall ? making.remake : undefined });
+    } catch (error) {
+      reportOwnError(error);
+    }
+  }
+
+  /** For requests whose agent is of another make, and for those without one. */
+  #planByCall(request: ClientRequest): void {
+    const making = this.#making;
+    if (making === undefined || making.isPlanned) return;
+    try {
+      const origin = statedOrigin(request, making.protocol, making.args);
+      if (origin === undefined) return;
+      making.isPlanned = true;
+      const managed = this.#manager.origins.find(origin);
+      if (managed !== undefined) this.#plans.set(request, { managed, remake: making.remake });
+    } catch (error) {
+      reportOwnError(error);
+    }
+  }
+
+  #takesOver(request: Request, send: Send): boolean {
+    try {
+      this.#planByCall(request);
+      const plan = this.#plans.get(request);
+      if (plan === undefined || request._header === null || HANDLED in request) return false;
+      this.#plans.delete(request);
+      const found = findKeyInHead(request._header, keyFinderOf(plan.managed));
+      if (found === undefined) return false;
+      new HttpExchange(this.#manager, { request, found, send, ...plan }).begin();
+      return true;
+    } catch (error) {
+      reportOwnError(error);
+      return false;
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { channel } from 'node:diagnostics_channel';
+import { EventEmitter } from 'node:events';
+import type { DeadlineSource, OutcomeKind } from '../core/outcome.js';
+
+/** What keymux tells about itself; every event is also published on the diagnostics channel `keymux:<name>`. */
+export interface KeymuxEvents {
+  /** A request goes on with another key, or another provider. */
+  failover: FailoverEvent;
+  /** A key, bucket or provider rests until a time. */
+  cooldown: RestEvent;
+  /** A provider refused the key itself. */
+  rejected: RestEvent;
+  /** What rested answers again. */
+  recovered: { readonly subject: string; readonly at: number };
+  /** A bucket's allowance is spent. */
+  quota: { readonly bucket: string; readonly retryAt: number; readonly at: number };
+  /** The store is lost; keymux goes on with what it has. */
+  degraded: StoreEvent;
+  /** The store is back. */
+  restored: StoreEvent;
+  /** A damaged state file was set aside. */
+  'state-set-aside': StoreEvent;
+  /** The configuration was read anew. */
+  reloaded: { readonly keys: number; readonly at: number };
+  /** Every key of a service was out and the caller was told so. */
+  exhausted: { readonly service: string; readonly retryAt?: number; readonly at: number };
+}
+
+export interface FailoverEvent {
+  readonly requestId: string;
+  readonly service: string;
+  readonly from: string;
+  readonly to: string;
+  readonly reason: OutcomeKind;
+  readonly status?: number;
+  readonly attempt: number;
+  readonly at: number;
+}
+
+export interface RestEvent {
+  /** `provider/key`, or the name of the bucket or provider. */
+  readonly subject: string;
+  readonly reason: OutcomeKind;
+  readonly until: number;
+  readonly source: DeadlineSource;
+  readonly evidence?: string;
+  readonly at: number;
+}
+
+export interface StoreEvent {
+  readonly message: string;
+  readonly fix: string;
+  readonly at: number;
+}
+
+export type EventName = keyof KeymuxEvents;
+export type Listener<Name extends EventName> = (event: KeymuxEvents[Name]) => void;
+
+/** Tells listeners and diagnostics channels. A listener that throws harms no request. */
+export class Events {
+  readonly #emitter = new EventEmitter();
+
+  on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
+    this.#emitter.on(name, listener);
+    return () => void this.#emitter.off(name, listener);
+  }
+
+  emit<Name extends EventName>(name: Name, event: KeymuxEvents[Name]): void {
+    channel(`keymux:${name}`).publish(event);
+    for (const listener of this.#emitter.listeners(name)) {
+      try {
+        listener(event);
+      } catch (error) {
+        process.emitWarning(`A listener of the keymux event "${name}" failed: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  removeAll(): void {
+    this.#emitter.removeAllListeners();
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

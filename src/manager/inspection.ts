@@ -1,0 +1,189 @@
+import type { Configuration } from '../config/configuration.js';
+import { phaseOf } from '../core/health.js';
+import type { Health, Phase } from '../core/health.js';
+import type { DeadlineSource } from '../core/outcome.js';
+import type { Obstacle } from '../core/select.js';
+import { COUNTER } from '../state/layout.js';
+import type { StateTable } from '../state/table.js';
+import { healthScore } from './health-score.js';
+import type { Member } from './members.js';
+import type { PermitSource } from './permits.js';
+import type { Pool } from './pool.js';
+
+/** The state of a manager, without a secret. Times are epoch milliseconds. */
+export interface Snapshot {
+  readonly name: string;
+  readonly at: number;
+  readonly store: { readonly kind: string; readonly shared: boolean };
+  readonly sources: readonly string[];
+  readonly notes: readonly string[];
+  readonly services: readonly ServiceSnapshot[];
+  readonly providers: readonly ProviderSnapshot[];
+  readonly keys: readonly KeySnapshot[];
+}
+
+export interface ServiceSnapshot {
+  readonly name: string;
+  readonly strategy: string;
+  readonly providers: readonly string[];
+  /** The key of the next request; absent while every key is out. */
+  readonly next?: string;
+}
+
+export interface ProviderSnapshot {
+  readonly id: string;
+  readonly origins: readonly string[];
+  readonly mode: string;
+  readonly circuit: Phase;
+  readonly until?: number;
+  /** One minus the share of requests that lately ended in the provider's own trouble, 0 to 1. */
+  readonly healthScore: number;
+}
+
+export interface KeySnapshot {
+  /** `provider/id`. */
+  readonly id: string;
+  readonly provider: string;
+  readonly bucket: string;
+  readonly foundIn: string;
+  readonly state: 'ready' | 'unproven' | 'returning' | 'resting' | 'rejected' | 'out-of-permits' | 'disabled';
+  readonly reason?: string;
+  readonly until?: number;
+  readonly source?: DeadlineSource;
+  readonly uses: number;
+  readonly failures: number;
+  readonly inFlight: number;
+  readonly latencyMs: number;
+  readonly limits: readonly { readonly requests: number; readonly perMs: number }[];
+  /** Permits left in the tightest window, where a limit is known. */
+  readonly permitsLeft?: number;
+}
+
+export interface Explanation {
+  readonly service: string;
+  readonly strategy: string;
+  readonly at: number;
+  readonly next?: string;
+  /** In the order of preference. */
+  readonly candidates: readonly {
+    readonly key: string;
+    readonly usable: boolean;
+    /** Why it is passed over, or why it is chosen. */
+    readonly because: string;
+    readonly until?: number;
+    readonly source?: DeadlineSource;
+  }[];
+}
+
+export interface Inspected {
+  readonly name: string;
+  readonly configuration: Configuration;
+  readonly pools: ReadonlyMap<string, Pool>;
+  readonly table: StateTable;
+  readonly permits: PermitSource;
+  readonly store: { readonly kind: string; readonly shared: boolean };
+}
+
+export function inspect(subject: Inspected, now: number): Snapshot {
+  const { name, configuration, pools, table, permits, store } = subject;
+  const members = new Map<string, { member: Member; obstacle: Obstacle | undefined }>();
+  for (const pool of pools.values()) {
+    for (const { contender, obstacle } of pool.obstacles(now)) {
+      members.set(contender.member.keyId, { member: contender.member, obstacle });
+    }
+  }
+  const keys = [...members.values()].map(({ member, obstacle }) =>
+    keySnapshot(member, obstacle, table, permits, now),
+  );
+  return {
+    name,
+    at: now,
+    store: { kind: store.kind, shared: store.shared },
+    sources: configuration.sources,
+    notes: configuration.notes,
+    services: [...configuration.services.values()].map(({ name: service, strategy, providers }) => {
+      const next = pools.get(service)?.best()?.keyId;
+      return { name: service, strategy, providers, ...(next === undefined ? {} : { next }) };
+    }),
+    providers: [...configuration.providers.values()].map(({ id, origins, mode }) => {
+      const row = table.subject(`provider:${id}`);
+      const health = table.health(row);
+      return {
+        id,
+        origins,
+        mode,
+        circuit: phaseOf(health, now),
+        ...untilOf(health, now),
+        healthScore: healthScore(table, row, now),
+      };
+    }),
+    keys,
+  };
+}
+
+export function explain(pool: Pool, strategy: string, now: number): Explanation {
+  const next = pool.best();
+  const rows = pool.obstacles(now).toSorted((a, b) => a.contender.priority - b.contender.priority);
+  return {
+    service: pool.service,
+    strategy,
+    at: now,
+    ...(next === undefined ? {} : { next: next.keyId }),
+    candidates: rows.map(({ contender: { member }, obstacle }) => ({
+      key: member.keyId,
+      usable: obstacle === undefined || obstacle.kind === 'slow-start',
+      because:
+        obstacle?.because ??
+        (member === next ? `chosen by ${strategy}` : `usable, passed over by ${strategy}`),
+      ...(obstacle?.until === undefined ? {} : { until: obstacle.until }),
+      ...(obstacle?.source === undefined ? {} : { source: obstacle.source }),
+    })),
+  };
+}
+
+function keySnapshot(
+  member: Member,
+  obstacle: Obstacle | undefined,
+  table: StateTable,
+  permits: PermitSource,
+  now: number,
+): KeySnapshot {
+  const { key } = member.rows;
+  const permitsLeft = permits.left(member.bucket, now);
+  return {
+    id: member.keyId,
+    provider: member.provider.id,
+    bucket: member.bucket.name,
+    foundIn: member.credential.origin,
+    state: stateOf(table, member, obstacle, now),
+    ...(obstacle === undefined ? {} : { reason: obstacle.because }),
+    ...(obstacle?.until === undefined ? {} : { until: obstacle.until }),
+    ...(obstacle?.source === undefined ? {} : { source: obstacle.source }),
+    uses: table.get(key, COUNTER.uses),
+    failures: table.get(key, COUNTER.failures),
+    inFlight: table.get(key, COUNTER.inFlight),
+    latencyMs: table.get(key, COUNTER.latencyUs) / 1_000,
+    limits: member.bucket.windows.map(({ requests, perMs }) => ({ requests, perMs })),
+    ...(permitsLeft === undefined ? {} : { permitsLeft }),
+  };
+}
+
+function stateOf(
+  table: StateTable,
+  member: Member,
+  obstacle: Obstacle | undefined,
+  now: number,
+): KeySnapshot['state'] {
+  if (obstacle?.kind === 'disabled') return 'disabled';
+  if (obstacle?.kind === 'no-permits') return 'out-of-permits';
+  if (obstacle?.until !== undefined) {
+    return obstacle.because.startsWith('rejected') ? 'rejected' : 'resting';
+  }
+  const phase = phaseOf(table.health(member.rows.key), now);
+  if (phase !== 'closed') return 'returning';
+  return table.get(member.rows.key, COUNTER.successes) > 0 ? 'ready' : 'unproven';
+}
+
+function untilOf(health: Health, now: number): { until?: number } {
+  return health.status === 'resting' && health.until > now ? { until: health.until } : {};
+}

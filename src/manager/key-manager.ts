@@ -1,0 +1,281 @@
+import type { Configuration } from '../config/configuration.js';
+import { KeymuxError } from '../core/errors.js';
+import type { Outcome, OutcomeKind } from '../core/outcome.js';
+import { DEFAULT_SCOPE } from '../core/outcome.js';
+import type { MaybePromise, Store } from '../core/ports.js';
+import { COUNTER } from '../state/layout.js';
+import type { StateTable } from '../state/table.js';
+import { Exchange } from './attempt.js';
+import type { RequestFacts } from './attempt.js';
+import { readConfiguration } from './discovery.js';
+import { Engine } from './engine.js';
+import type { EventName, Events, Listener } from './events.js';
+import { explain, inspect } from './inspection.js';
+import type { Explanation, Snapshot } from './inspection.js';
+import { Lease } from './lease.js';
+import { callFetch, callRun } from './library-calls.js';
+import type { Adapters, RunOptions } from './library-calls.js';
+import type { ManagedOrigins } from './managed-origins.js';
+import type { Member } from './members.js';
+import type { KeyManagerOptions, KeyManagerSeams } from './options.js';
+import type { Pool } from './pool.js';
+import { exhaustedError } from './refusal.js';
+
+export interface AcquireOptions {
+  readonly signal?: AbortSignal;
+  /** How long to wait for a key. Milliseconds. Default: 30,000. */
+  readonly timeoutMs?: number;
+}
+
+export interface Resolution {
+  readonly provider: string;
+  readonly baseUrl: string;
+  readonly apiKey: string;
+  readonly keyId: string;
+}
+
+const ACQUIRE_TIMEOUT_MS = 30_000;
+
+/**
+ * Holds the keys of an application and answers each request with one that works. Create it with
+ * `createKeyManager`; `MinimalMultiKeyManager` is the one of the process.
+ */
+export class KeyManager implements AsyncDisposable {
+  readonly name: string;
+  /** Resolves when the store is attached and its state recovered. Never rejects: a store that fails is `degraded`. */
+  readonly ready: Promise<void>;
+  readonly events: Events;
+  readonly #options: KeyManagerOptions;
+  readonly #engine: Engine;
+  #closing: Promise<void> | undefined;
+
+  /** Throws `KEYMUX_INIT_FAILED`, which names the phase; nothing is left behind then. */
+  constructor(options: KeyManagerOptions = {}, seams: KeyManagerSeams = {}) {
+    this.name = options.name ?? 'default';
+    // Taken now: later on `process.env` may be the intercepted one, which hides what the application really set.
+    this.#options = { ...options, env: options.env ?? process.env };
+    this.#engine = new Engine(this.#options, seams);
+    this.ready = this.#engine.ready;
+    this.events = this.#engine.events;
+    this.#engine.integrate(() => seams.integrate?.(this));
+  }
+
+  // --- keys ---------------------------------------------------------------------------------------------------
+
+  /**
+   * The best key of a service or provider at this moment. Synchronous; spends no quota.
+   * Throws `KEYMUX_UNKNOWN_SERVICE`, or `KEYMUX_NO_USABLE_KEY` (with `retryAt`) while every key is out.
+   */
+  getApiKey(service: string): string {
+    return this.#best(service).credential.secret.reveal();
+  }
+
+  /** As `getApiKey`, with the provider and where to send requests. */
+  resolve(service: string): Resolution {
+    const { credential, provider, keyId } = this.#best(service);
+    return { provider: provider.id, baseUrl: provider.baseUrl, apiKey: credential.secret.reveal(), keyId };
+  }
+
+  /**
+   * Permission to send one request; spends quota, and waits for it up to `timeoutMs`. Report the outcome on the
+   * lease, or to `manager.report`. Rejects with `KEYMUX_NO_USABLE_KEY`, `KEYMUX_TIMEOUT` or `KEYMUX_ABORTED`.
+   */
+  async acquire(service: string, options: AcquireOptions = {}): Promise<Lease> {
+    const pool = this.poolOf(service);
+    options.signal?.throwIfAborted();
+    await this.#engine.recovered();
+    const startedAt = this.now();
+    const waitUntil = startedAt + (options.timeoutMs ?? ACQUIRE_TIMEOUT_MS);
+    const result = await pool.acquire({ excluded: NOBODY, waitUntil, signal: options.signal });
+    this.#refuseWhenClosed();
+    if (result instanceof Lease) return result;
+    if (options.signal?.aborted === true) {
+      throw new KeymuxError('KEYMUX_ABORTED', `Waiting for a key of "${service}" was aborted.`, {
+        fix: 'Nothing is to be done if the abort was wanted.',
+        cause: options.signal.reason,
+      });
+    }
+    if (result.busy && this.now() >= waitUntil) {
+      throw new KeymuxError('KEYMUX_TIMEOUT', `No key of "${service}" became free in time.`, {
+        fix: 'Raise `timeoutMs`, or add keys: those there are wait for answers under way.',
+      });
+    }
+    throw exhaustedError(pool, result, this.now());
+  }
+
+  /** Runs `work` with a lease and goes on with other keys and providers as long as that may help. */
+  run<T>(service: string, work: (lease: Lease) => Promise<T>, options?: RunOptions): Promise<T>;
+  /** One adapter per provider of the service. */
+  run<T>(service: string, adapters: Adapters<T>, options?: RunOptions): Promise<T>;
+  run<T>(
+    service: string,
+    work: ((lease: Lease) => Promise<T>) | Adapters<T>,
+    options: RunOptions = {},
+  ): Promise<T> {
+    return callRun(this, this.poolOf(service), work, options);
+  }
+
+  /** `fetch` with key, base URL and failover; `path` is relative to the provider's base URL. */
+  fetch(service: string, path: string, init: RequestInit = {}): Promise<Response> {
+    const send = (url: string, request: RequestInit): Promise<Response> =>
+      (this.#options.fetch ?? globalThis.fetch)(url, request);
+    return callFetch(this, this.poolOf(service), path, init, send);
+  }
+
+  /** Records a result by hand. `outcome` is a kind, or all that is known. */
+  report(keyId: string, outcome: OutcomeKind | Outcome, options: { readonly costUsd?: number } = {}): void {
+    const member = this.#memberOf(keyId);
+    const full: Outcome =
+      typeof outcome === 'string'
+        ? { kind: outcome, scope: DEFAULT_SCOPE[outcome], executed: outcome === 'success' ? 'yes' : 'maybe' }
+        : outcome;
+    this.table.add(member.rows.key, COUNTER.uses, 1);
+    this.#engine.verdicts.apply(member, full, this.#engine.verdicts.versionsOf(member));
+    if (options.costUsd !== undefined) this.#engine.sync.addCost(member.subjects.key, options.costUsd);
+  }
+
+  // --- people -------------------------------------------------------------------------------------------------
+
+  /** Takes a key out of use until `enable`; survives restarts. */
+  disable(keyId: string): void {
+    this.#setDisabled(keyId, true);
+  }
+
+  enable(keyId: string): void {
+    this.#setDisabled(keyId, false);
+  }
+
+  /** Forgets what is held against a key, its bucket and its provider. */
+  reset(keyId: string): void {
+    this.#engine.verdicts.reset(this.#memberOf(keyId));
+    this.#engine.roster.wake();
+  }
+
+  /** Everything that is known, without a secret. */
+  inspect(): Snapshot {
+    return inspect(
+      {
+        name: this.name,
+        configuration: this.configuration,
+        pools: this.#engine.roster.pools,
+        table: this.table,
+        permits: this.#engine.permits,
+        store: this.store,
+      },
+      this.now(),
+    );
+  }
+
+  /** Which key the next request of this service gets, and what stands in the way of the others. */
+  explain(service: string): Explanation {
+    const strategy = this.configuration.services.get(service)?.strategy ?? 'priority';
+    return explain(this.poolOf(service), strategy, this.now());
+  }
+
+  on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
+    return this.events.on(name, listener);
+  }
+
+  // --- life ---------------------------------------------------------------------------------------------------
+
+  /** Reads environment, `.env` and file anew. A faulty configuration throws and changes nothing. */
+  reload(): void {
+    this.#refuseWhenClosed();
+    const next = readConfiguration(this.#options);
+    this.#engine.adopt(next);
+    this.events.emit('reloaded', { keys: next.credentials.length, at: this.now() });
+  }
+
+  /**
+   * Restores what was patched at once, lets requests under way finish (up to `drainMs`), writes state out and lets
+   * go of every handle. May be called twice.
+   */
+  shutdown(): Promise<void> {
+    this.#closing ??= this.#engine.shutDown();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  // --- for the layers above -----------------------------------------------------------------------------------
+
+  get configuration(): Configuration {
+    return this.#engine.roster.configuration;
+  }
+
+  /** Which requests are ours, for the interceptors. */
+  get origins(): ManagedOrigins {
+    return this.#engine.roster.origins;
+  }
+
+  get table(): StateTable {
+    return this.#engine.table;
+  }
+
+  get store(): Store {
+    return this.#engine.store;
+  }
+
+  now(): number {
+    return this.#engine.context.now();
+  }
+
+  /** The pool of a service or provider. Throws `KEYMUX_UNKNOWN_SERVICE`. */
+  poolOf(service: string): Pool {
+    this.#refuseWhenClosed();
+    return this.#engine.roster.poolOf(service);
+  }
+
+  findPool(service: string): Pool | undefined {
+    return this.#engine.roster.pools.get(service);
+  }
+
+  /** Begins a request that may be sent several times. */
+  exchange(pool: Pool, facts: RequestFacts): Exchange {
+    const { random } = this.#engine.context;
+    return new Exchange({ now: () => this.now(), random, events: this.events }, pool, facts);
+  }
+
+  /** State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`. */
+  recovered(): MaybePromise<void> {
+    return this.#engine.recovered();
+  }
+
+  // --- inside -------------------------------------------------------------------------------------------------
+
+  #best(service: string): Member {
+    const pool = this.poolOf(service);
+    void this.#engine.recovered();
+    const member = pool.best();
+    if (member !== undefined) return member;
+    const now = this.now();
+    throw exhaustedError(pool, pool.shut(NOBODY, false, now), now);
+  }
+
+  #setDisabled(keyId: string, disabled: boolean): void {
+    const member = this.#memberOf(keyId);
+    if (!this.table.setDisabled(member.rows.key, disabled)) return;
+    this.#engine.sync.changed(member.subjects.key);
+    this.#engine.roster.wake();
+  }
+
+  #memberOf(keyId: string): Member {
+    this.#refuseWhenClosed();
+    return this.#engine.roster.memberOf(keyId);
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#closing === undefined) return;
+    throw new KeymuxError('KEYMUX_CLOSED', `The key manager "${this.name}" is shut down.`, {
+      fix: 'Create a new one, or call `MinimalMultiKeyManager.instance()` again.',
+    });
+  }
+}
+
+const NOBODY: ReadonlySet<Member> = new Set();

@@ -1,0 +1,109 @@
+import { KeymuxError } from '../core/errors.js';
+import type { Outcome } from '../core/outcome.js';
+import { ABORTED } from '../core/outcome.js';
+import type { Member } from './members.js';
+import type { Permit } from './permits.js';
+
+/** Versions of health under which a request set out; an answer under an older one is late. */
+export interface SeenVersions {
+  readonly key: number;
+  readonly bucket: number;
+  readonly provider: number;
+}
+
+export interface LeaseOwner {
+  now(): number;
+  /** Records the outcome; called once per lease. */
+  recordOutcome(lease: Lease, outcome: Outcome, latencyMs: number): void;
+  /** The request and its answer are over. */
+  recordEnd(lease: Lease): void;
+}
+
+/**
+ * Permission to use one key for one request. Report its outcome once; with `await using`, a lease that was never
+ * reported ends as `aborted`, which speaks neither for nor against the key.
+ */
+export class Lease implements AsyncDisposable, Disposable {
+  /** `provider/id`. */
+  readonly keyId: string;
+  readonly provider: string;
+  readonly baseUrl: string;
+  readonly service: string;
+  readonly member: Member;
+  readonly seen: SeenVersions;
+  readonly startedAt: number;
+  readonly #owner: LeaseOwner;
+  readonly #permit: Permit;
+  #reported = false;
+  #ended = false;
+  #left = false;
+
+  constructor(owner: LeaseOwner, service: string, member: Member, permit: Permit, seen: SeenVersions) {
+    this.#owner = owner;
+    this.#permit = permit;
+    this.service = service;
+    this.member = member;
+    this.keyId = member.keyId;
+    this.provider = member.provider.id;
+    this.baseUrl = member.provider.baseUrl;
+    this.seen = seen;
+    this.startedAt = owner.now();
+  }
+
+  /** The key itself. Throws `KEYMUX_LEASE_ENDED` after the lease ended. */
+  get apiKey(): string {
+    if (this.#ended) {
+      throw new KeymuxError('KEYMUX_LEASE_ENDED', `The lease on ${this.keyId} has ended.`, {
+        fix: 'Acquire a new lease for each request.',
+      });
+    }
+    return this.member.credential.secret.reveal();
+  }
+
+  get reported(): boolean {
+    return this.#reported;
+  }
+
+  /** The request went out to the provider. */
+  sent(): void {
+    this.#left = true;
+    if (!this.#reported) this.#permit.sent(this.#owner.now());
+  }
+
+  /** Says how the request ended. Only the first report counts. */
+  report(outcome: Outcome): void {
+    if (this.#reported) return;
+    this.#reported = true;
+    const now = this.#owner.now();
+    if (outcome.kind === 'network' && outcome.executed === 'no' && !this.#left) this.#permit.giveBack();
+    else this.#permit.settle(now);
+    this.#owner.recordOutcome(this, outcome, now - this.startedAt);
+  }
+
+  /** The request and its answer are over; what was not reported counts as `aborted`. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (!this.#reported) this.report(ABORTED);
+    this.#owner.recordEnd(this);
+  }
+
+  /** Ends a lease whose request was never sent: its permit goes back. */
+  cancel(): void {
+    if (!this.#reported) {
+      this.#reported = true;
+      this.#permit.giveBack();
+      this.#owner.recordOutcome(this, ABORTED, 0);
+    }
+    this.end();
+  }
+
+  [Symbol.dispose](): void {
+    this.end();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.end();
+    return Promise.resolve();
+  }
+}

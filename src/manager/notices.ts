@@ -1,0 +1,33 @@
+import { KeymuxError } from '../core/errors.js';
+import type { Clock, Logger, StoreNotice } from '../core/ports.js';
+import type { Events } from './events.js';
+import { messageOf } from './events.js';
+
+const EVENT_OF = { 'set-aside': 'state-set-aside', degraded: 'degraded', recovered: 'restored' } as const;
+
+/** Tells of trouble with the store: an event each time, a line of the log only when it changes. */
+export class Notices {
+  readonly #events: Events;
+  readonly #logger: Logger;
+  readonly #now: Clock;
+  #latest = '';
+
+  constructor(events: Events, logger: Logger, now: Clock) {
+    this.#events = events;
+    this.#logger = logger;
+    this.#now = now;
+  }
+
+  tell(notice: StoreNotice): void {
+    const { kind, message, fix } = notice;
+    this.#events.emit(EVENT_OF[kind], { message, fix, at: this.#now() });
+    if (this.#latest === kind + message) return;
+    this.#latest = kind + message;
+    this.#logger.warn(`keymux: ${message} ${fix}`);
+  }
+
+  trouble(error: unknown): void {
+    const fix = error instanceof KeymuxError ? error.fix : 'Requests go on meanwhile; see to the store.';
+    this.tell({ kind: 'degraded', message: messageOf(error), fix });
+  }
+}

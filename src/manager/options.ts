@@ -1,0 +1,42 @@
+import type { FileContent } from '../config/file-content.js';
+import type { Configuration } from '../config/configuration.js';
+import type { Clock, Logger, Random, Store } from '../core/ports.js';
+import type { StateTable } from '../state/table.js';
+import type { KeyManager } from './key-manager.js';
+import type { Undo } from './phases.js';
+
+export interface KeyManagerOptions {
+  /** Shown in messages. Default: `default`. */
+  readonly name?: string;
+  /** Where keys are discovered. Default: `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Where `.env` and `keymux.config.*` are looked for. Default: the working directory. */
+  readonly cwd?: string;
+  /** A configuration in the shape of `keymux.config.*`, instead of a file. */
+  readonly config?: FileContent | false;
+  /** Default: as configured, `sqlite` in the user's state directory. */
+  readonly store?: Store;
+  /** Epoch milliseconds. Default: the store's clock, which all its members agree on. */
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** Default: warnings to stderr. */
+  readonly logger?: Logger;
+  /** The HTTP client of `manager.fetch`. Default: the platform's `fetch`, looked up at each call. */
+  readonly fetch?: typeof fetch;
+  /** How long `shutdown()` waits for requests under way. Milliseconds. Default: 5,000. */
+  readonly drainMs?: number;
+}
+
+/** Seams for the entry points; not part of the public interface. */
+export interface KeyManagerSeams {
+  /** The table that another thread of this process made. */
+  readonly table?: StateTable;
+  /** Shares the table with every thread that is started from now on. */
+  readonly shareWithThreads?: boolean;
+  /** `lazy`: the store is opened when a key is first needed, so that a preload costs nothing where none is. */
+  readonly recovery?: 'eager' | 'lazy';
+  /** A configuration that was read already, by another thread of this process. */
+  readonly configuration?: Configuration;
+  /** Ties the manager into the process (environment, HTTP). */
+  readonly integrate?: (manager: KeyManager) => Undo;
+}

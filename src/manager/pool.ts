@@ -1,0 +1,324 @@
+import type { KeymuxError } from '../core/errors.js';
+import type { MaybePromise } from '../core/ports.js';
+import type { Obstacle, Strategy } from '../core/select.js';
+import { obstacleOf, slowStartObstacle, strategies } from '../core/select.js';
+import { COUNTER } from '../state/layout.js';
+import type { StateTable } from '../state/table.js';
+import { healthScore } from './health-score.js';
+import { Lease } from './lease.js';
+import type { LeaseOwner } from './lease.js';
+import type { Member, MemberContender } from './members.js';
+import { standingOf } from './members.js';
+import type { Permit, PermitSource, Shortage } from './permits.js';
+import { isShortage } from './permits.js';
+import { WaitingRoom } from './waiting-room.js';
+
+/** No key can be had now. */
+export interface Shut {
+  /** The soonest moment at which one may be; absent where no time helps. */
+  readonly retryAt?: number;
+  /** True where requests under way, not time, decide (slow start). */
+  readonly busy: boolean;
+}
+
+export interface AcquireOptions {
+  /** Members that this request already met. */
+  readonly excluded: ReadonlySet<Member>;
+  /** Until when to wait, in epoch milliseconds. */
+  readonly waitUntil: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PoolContext extends LeaseOwner {
+  readonly table: StateTable;
+  readonly permits: PermitSource;
+  random(): number;
+  /** A lease went out; `recordEnd` says when it is over. */
+  leaseOut(): void;
+  /** A bucket ran out of permits. */
+  onShortage(member: Member, retryAt: number): void;
+  /** An open deadline ends at this moment; cached choices are stale then. */
+  expireAt(at: number): void;
+}
+
+/** How long a bucket that ran dry is left alone before the store is asked again: others may have given back. */
+const SHORTAGE_RECHECK_MS = 2_000;
+/** While requests of other threads hold a key's slow start, no event of ours tells when they are answered. */
+const BUSY_RECHECK_MS = 25;
+/** How often a key that was guessed to be dead may be tried when nothing else is left. */
+const LAST_RESORT_EVERY_MS = 5_000;
+
+/** The keys that can serve one service, and the choice among them. */
+export class Pool {
+  readonly service: string;
+  readonly room = new WaitingRoom();
+  readonly #context: PoolContext;
+  #contenders: readonly MemberContender[] = [];
+  #strategy: Strategy = strategies.priority;
+  #failoverThreshold = 0;
+  #isClosed = false;
+  #eligible: MemberContender[] = [];
+  #generation = -1;
+  /** The soonest deadline of those that are not eligible. */
+  #changesAt = Number.POSITIVE_INFINITY;
+  /** When the permits of a bucket (by its row) are expected back; the table only says when to look again. */
+  readonly #shortages = new Map<number, number>();
+
+  constructor(service: string, context: PoolContext) {
+    this.service = service;
+    this.#context = context;
+  }
+
+  get contenders(): readonly MemberContender[] {
+    return this.#contenders;
+  }
+
+  /** Takes up a new configuration; those that wait go on waiting, now for these keys. */
+  adopt(contenders: readonly MemberContender[], strategy: Strategy, failoverThreshold: number): void {
+    this.#contenders = contenders;
+    this.#failoverThreshold = failoverThreshold;
+    this.#strategy = strategy;
+    this.#generation = -1;
+    this.room.wakeOne();
+  }
+
+  /** Nobody waits here any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.room.wakeAll();
+  }
+
+  /** The key for the next request, without spending anything; undefined while every key is out. */
+  best(): Member | undefined {
+    const { table } = this.#context;
+    if (this.#generation !== table.generation) this.#refresh(this.#context.now());
+    return this.#pick(this.#eligible)?.member;
+  }
+
+  /** The key that returns first, for callers that must have an answer. */
+  leastBad(): Member | undefined {
+    const now = this.#context.now();
+    let best: Member | undefined;
+    let bestUntil = Number.POSITIVE_INFINITY;
+    for (const { member } of this.#contenders) {
+      const obstacle = obstacleOf(standingOf(member, this.#context.table), now);
+      const until = obstacle === undefined ? now : (obstacle.until ?? Number.MAX_VALUE);
+      if (until < bestUntil) [best, bestUntil] = [member, until];
+    }
+    return best;
+  }
+
+  /** A lease on the best key, at once or within `waitUntil`; otherwise why not. */
+  acquire(options: AcquireOptions): MaybePromise<Lease | Shut> {
+    if (this.room.size > 0 && this.room.nextTryAt <= options.waitUntil) return this.#wait(options, 'last');
+    const first = this.tryAcquire(options.excluded);
+    if (first instanceof Promise) return first.then((result) => this.#waitUnlessServed(result, options));
+    return this.#waitUnlessServed(first, options);
+  }
+
+  tryAcquire(excluded: ReadonlySet<Member>): MaybePromise<Lease | Shut> {
+    const now = this.#context.now();
+    this.#refresh(now);
+    return this.#tryOneOf(
+      this.#eligible.filter((contender) => !excluded.has(contender.member)),
+      excluded,
+      now,
+    );
+  }
+
+  #waitUnlessServed(result: Lease | Shut, options: AcquireOptions): MaybePromise<Lease | Shut> {
+    if (result instanceof Lease) return result;
+    if (!this.#worthWaiting(result, options)) return result;
+    return this.#wait(options, 'last', result);
+  }
+
+  #worthWaiting(shut: Shut, options: AcquireOptions): boolean {
+    if (this.#isClosed || options.signal?.aborted === true) return false;
+    const now = this.#context.now();
+    if (now >= options.waitUntil) return false;
+    return shut.busy || (shut.retryAt !== undefined && shut.retryAt <= options.waitUntil);
+  }
+
+  async #wait(options: AcquireOptions, place: 'first' | 'last', shut?: Shut): Promise<Lease | Shut> {
+    for (let at = place, known = shut; ; at = 'first') {
+      const now = this.#context.now();
+      const tryAt = known === undefined || known.busy ? now + BUSY_RECHECK_MS : (known.retryAt ?? now);
+      await this.room.wait({ tryAt, deadline: options.waitUntil }, now, at, options.signal);
+      const result = await this.tryAcquire(options.excluded);
+      if (result instanceof Lease) {
+        this.room.wakeOne();
+        return result;
+      }
+      if (!this.#worthWaiting(result, options)) return result;
+      known = result;
+    }
+  }
+
+  #refresh(now: number): void {
+    const { table } = this.#context;
+    const generation = table.generation;
+    if (this.#generation === generation && now < this.#changesAt) return;
+    let changesAt = Number.POSITIVE_INFINITY;
+    this.#eligible = this.#contenders.filter(({ member }) => {
+      const obstacle = obstacleOf(standingOf(member, table), now);
+      if (obstacle?.until !== undefined) changesAt = Math.min(changesAt, obstacle.until);
+      return obstacle === undefined;
+    });
+    this.#generation = generation;
+    this.#changesAt = changesAt;
+    if (changesAt !== Number.POSITIVE_INFINITY) this.#context.expireAt(changesAt);
+  }
+
+  #pick(contenders: readonly MemberContender[]): MemberContender | undefined {
+    if (contenders.length <= 1) return contenders[0];
+    const preferred = this.#failoverThreshold === 0 ? contenders : this.#healthyOf(contenders);
+    return preferred[this.#strategy(preferred, () => this.#context.random())];
+  }
+
+  /** Those whose provider does well enough; all, where none does. */
+  #healthyOf(contenders: readonly MemberContender[]): readonly MemberContender[] {
+    const { table } = this.#context;
+    const now = this.#context.now();
+    const healthy = contenders.filter(
+      ({ member }) => healthScore(table, member.rows.provider, now) >= this.#failoverThreshold,
+    );
+    return healthy.length === 0 ? contenders : healthy;
+  }
+
+  #tryOneOf(
+    candidates: MemberContender[],
+    excluded: ReadonlySet<Member>,
+    now: number,
+  ): MaybePromise<Lease | Shut> {
+    const { table, permits } = this.#context;
+    let busy = false;
+    for (;;) {
+      const chosen = this.#pick(candidates);
+      if (chosen === undefined) return this.#lastResort(excluded, now) ?? this.shut(excluded, busy, now);
+      const { member } = chosen;
+      candidates = candidates.filter((candidate) => candidate !== chosen);
+      if (!this.#reserve(member, now)) {
+        busy = true;
+        continue;
+      }
+      const permit = permits.take(member.bucket, now);
+      if (permit instanceof Promise) {
+        return permit.then(
+          (settled) => this.#leaseWith(member, settled) ?? this.#tryOneOf(candidates, excluded, now),
+          (error: KeymuxError) => {
+            this.#release(member);
+            throw error;
+          },
+        );
+      }
+      const lease = this.#leaseWith(member, permit);
+      if (lease !== undefined) return lease;
+      if (table.blockedUntil(member.rows.bucket) > now) {
+        candidates = candidates.filter((candidate) => candidate.member.rows.bucket !== member.rows.bucket);
+      }
+    }
+  }
+
+  #leaseWith(member: Member, permit: Permit | Shortage): Lease | undefined {
+    const { table } = this.#context;
+    if (isShortage(permit)) {
+      this.#release(member);
+      const until = Math.min(permit.retryAt, this.#context.now() + SHORTAGE_RECHECK_MS);
+      table.setBlockedUntil(member.rows.bucket, until);
+      table.bumpGeneration();
+      this.#shortages.set(member.rows.bucket, permit.retryAt);
+      this.#context.onShortage(member, permit.retryAt);
+      return undefined;
+    }
+    this.#shortages.delete(member.rows.bucket);
+    table.add(member.rows.key, COUNTER.uses, 1);
+    table.add(member.rows.key, COUNTER.inFlight, 1);
+    this.#context.leaseOut();
+    return new Lease(this.#context, this.service, member, permit, {
+      key: table.health(member.rows.key).version,
+      bucket: table.health(member.rows.bucket).version,
+      provider: table.health(member.rows.provider).version,
+    });
+  }
+
+  /** Takes a place among the unanswered requests of the key and its provider. */
+  #reserve(member: Member, now: number): boolean {
+    const { table } = this.#context;
+    const { key, provider } = member.rows;
+    table.add(key, COUNTER.pending, 1);
+    table.add(provider, COUNTER.pending, 1);
+    const standing = standingOf(member, table);
+    const others = {
+      ...standing,
+      pending: standing.pending - 1,
+      providerPending: standing.providerPending - 1,
+    };
+    if (slowStartObstacle(others, now) === undefined) {
+      table.set(key, COUNTER.lastUsed, table.tickOf(now));
+      return true;
+    }
+    this.#release(member);
+    return false;
+  }
+
+  #release(member: Member): void {
+    const { table } = this.#context;
+    table.add(member.rows.key, COUNTER.pending, -1);
+    table.add(member.rows.provider, COUNTER.pending, -1);
+  }
+
+  /**
+   * When every key is out, one that rests only on a guess that it is dead is tried now and then: the provider's
+   * own answer is worth more than our guess, and it may be the only key there is.
+   */
+  #lastResort(excluded: ReadonlySet<Member>, now: number): MaybePromise<Lease | Shut> | undefined {
+    const { table, permits } = this.#context;
+    for (const { member } of this.#contenders) {
+      if (excluded.has(member) || table.disabled(member.rows.key)) continue;
+      const standing = standingOf(member, table);
+      const { key } = standing;
+      if (key.status !== 'resting' || key.source !== 'guessed' || key.reason === 'rate-limited') continue;
+      if (obstacleOf({ ...standing, key: FRESH_KEY }, now) !== undefined) continue;
+      if (standing.pending > 0) continue;
+      const lastUsedAt = table.timeOf(table.get(member.rows.key, COUNTER.lastUsed));
+      if (now - lastUsedAt < LAST_RESORT_EVERY_MS) continue;
+      table.add(member.rows.key, COUNTER.pending, 1);
+      table.add(member.rows.provider, COUNTER.pending, 1);
+      table.set(member.rows.key, COUNTER.lastUsed, table.tickOf(now));
+      const permit = permits.take(member.bucket, now);
+      if (permit instanceof Promise) {
+        return permit.then((settled) => this.#leaseWith(member, settled) ?? this.shut(excluded, false, now));
+      }
+      const lease = this.#leaseWith(member, permit);
+      if (lease !== undefined) return lease;
+    }
+    return undefined;
+  }
+
+  /** When the first key that is not excluded returns. */
+  shut(excluded: ReadonlySet<Member>, busy: boolean, now: number): Shut {
+    const times = this.#contenders
+      .filter(({ member }) => !excluded.has(member))
+      .map(({ member }) => this.#returnOf(member, now))
+      .filter((until) => until !== undefined);
+    return times.length === 0 ? { busy } : { busy, retryAt: Math.min(...times) };
+  }
+
+  #returnOf(member: Member, now: number): number | undefined {
+    const obstacle = obstacleOf(standingOf(member, this.#context.table), now);
+    if (obstacle !== undefined && obstacle.kind !== 'no-permits') return obstacle.until;
+    const permitsAt = this.#shortages.get(member.rows.bucket);
+    return permitsAt === undefined ? obstacle?.until : Math.max(permitsAt, now + 1);
+  }
+
+  /** Every member with what stands in its way, for `explain`. */
+  obstacles(now: number): { contender: MemberContender; obstacle: Obstacle | undefined }[] {
+    const { table } = this.#context;
+    return this.#contenders.map((contender) => {
+      const standing = standingOf(contender.member, table);
+      return { contender, obstacle: obstacleOf(standing, now) ?? slowStartObstacle(standing, now) };
+    });
+  }
+}
+
+const FRESH_KEY = { status: 'healthy', version: 0, level: 0, strikes: 0 } as const;

@@ -1,0 +1,50 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { StoreDefinition } from '../config/configuration.js';
+import type { Store, StoreOptions } from '../core/ports.js';
+import { createMemoryStore } from '../stores/memory.js';
+import { stateDirectory } from '../stores/sqlite/state-directory.js';
+import { createSqliteStore } from '../stores/sqlite/store.js';
+
+export function chooseStore(definition: StoreDefinition, options: StoreOptions): Store {
+  if (definition.type === 'sqlite') {
+    return createSqliteStore(definition.path === undefined ? options : { ...options, path: definition.path });
+  }
+  return createMemoryStore(options);
+}
+
+const KEY_BYTES = 32;
+
+/**
+ * The secret under which keys get their fingerprints. It lives beside the state file (mode 0600), so that a key is
+ * known again after a restart while the state file alone tells nothing. Where nothing is kept, fingerprints never
+ * leave the process and need no secret.
+ */
+export function fingerprintKeyFor(store: Store, definition: StoreDefinition): Uint8Array {
+  if (store.kind === 'memory') return new Uint8Array(KEY_BYTES);
+  const path = definition.type === 'sqlite' ? definition.path : undefined;
+  const directory = path === undefined ? stateDirectory(process.env) : dirname(path);
+  const file = join(directory, 'fingerprint.key');
+  return readKey(file) ?? createKey(directory, file) ?? readKey(file) ?? new Uint8Array(KEY_BYTES);
+}
+
+function readKey(file: string): Uint8Array | undefined {
+  try {
+    const bytes = readFileSync(file);
+    return bytes.length === KEY_BYTES ? bytes : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined where another process was first, or where the directory is of no use, which the store itself reports. */
+function createKey(directory: string, file: string): Uint8Array | undefined {
+  const fresh = process.getBuiltinModule('node:crypto').randomBytes(KEY_BYTES);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(file, fresh, { mode: 0o600, flag: 'wx' });
+    return fresh;
+  } catch {
+    return undefined;
+  }
+}

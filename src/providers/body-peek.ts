@@ -1,0 +1,72 @@
+import * as zlib from 'node:zlib';
+import { LONGEST_TEXT } from './body-json.js';
+
+/** How much of a body is looked at. Bytes, as sent. */
+export const PEEK_BYTES = 4_096;
+/** At most; a response that names more encodings than this is nothing that a provider sends. */
+const MOST_ENCODINGS = 3;
+
+type Unpack = (bytes: Uint8Array, limits: { maxOutputLength: number }) => Uint8Array;
+
+const FLUSH = { finishFlush: zlib.constants.Z_SYNC_FLUSH };
+
+const gunzip: Unpack = (bytes, limits) => zlib.gunzipSync(bytes, { ...limits, ...FLUSH });
+
+const UNPACK: Readonly<Record<string, Unpack>> = {
+  gzip: gunzip,
+  'x-gzip': gunzip,
+  deflate: inflate,
+  br: (bytes, limits) =>
+    zlib.brotliDecompressSync(bytes, { ...limits, finishFlush: zlib.constants.BROTLI_OPERATION_FLUSH }),
+  zstd: unpackZstd,
+};
+
+/** Some servers call raw deflate `deflate`: it lacks the header, whose low four bits are 8. */
+function inflate(bytes: Uint8Array, limits: { maxOutputLength: number }): Uint8Array {
+  const hasHeader = ((bytes[0] ?? 0) & 0x0f) === 8;
+  return (hasHeader ? zlib.inflateSync : zlib.inflateRawSync)(bytes, { ...limits, ...FLUSH });
+}
+
+interface Zstd {
+  readonly zstdDecompressSync?: (bytes: Uint8Array, options: zlib.ZlibOptions) => Uint8Array;
+}
+
+const ZSTD_E_FLUSH = 1;
+
+/** Built in from Node 22.15 and 23.8 on; without it such a body cannot be read. */
+function unpackZstd(bytes: Uint8Array, limits: { maxOutputLength: number }): Uint8Array {
+  const { zstdDecompressSync } = zlib as Zstd & typeof zlib;
+  return zstdDecompressSync?.(bytes, { ...limits, finishFlush: ZSTD_E_FLUSH }) ?? new Uint8Array();
+}
+
+/**
+ * The text of the beginning of a body: its first `PEEK_BYTES`, unpacked by `contentEncoding` to at most
+ * `LONGEST_TEXT`. The bytes may end anywhere. Empty where they cannot be read; never throws.
+ */
+export function peekText(bytes: Uint8Array, contentEncoding: string | undefined): string {
+  const encodings = (contentEncoding ?? '')
+    .toLowerCase()
+    .split(',')
+    .map((encoding) => encoding.trim())
+    .filter((encoding) => encoding !== '' && encoding !== 'identity');
+  if (encodings.length > MOST_ENCODINGS) return '';
+  let content = bytes.subarray(0, PEEK_BYTES);
+  for (const encoding of encodings.reverse()) {
+    const unpack = Object.hasOwn(UNPACK, encoding) ? UNPACK[encoding] : undefined;
+    if (unpack === undefined) return '';
+    content = unpackWithin(unpack, content);
+  }
+  return new TextDecoder().decode(content);
+}
+
+/** zlib gives nothing at all when the output is too long, so less input is tried until it fits. */
+function unpackWithin(unpack: Unpack, packed: Uint8Array): Uint8Array {
+  for (let length = packed.length; length > 0; length = Math.floor(length / 2)) {
+    try {
+      return unpack(packed.subarray(0, length), { maxOutputLength: LONGEST_TEXT });
+    } catch (error) {
+      if (!(error instanceof RangeError)) return new Uint8Array();
+    }
+  }
+  return new Uint8Array();
+}

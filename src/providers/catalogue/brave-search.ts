@@ -1,0 +1,41 @@
+import type { CatalogueEntry } from '../catalogue-entry.js';
+
+export const braveSearch: CatalogueEntry = {
+  id: 'brave_search',
+  name: 'Brave Search API',
+  baseUrl: 'https://api.search.brave.com',
+  origins: ['https://api.search.brave.com'],
+  auth: { in: 'header', name: 'X-Subscription-Token' },
+  authAlternatives: [],
+  env: ['BRAVE_API_KEY', 'BRAVE_SEARCH_API_KEY'],
+  signed: false,
+  bucketScope: 'account',
+  errors: [
+    { status: 422, json: '$.error.code', match: '^SUBSCRIPTION_TOKEN_INVALID$', outcome: 'rejected' },
+    { status: 422, match: 'x-subscription-token', outcome: 'rejected' },
+    {
+      status: 429,
+      header: { name: 'x-ratelimit-remaining', match: ',\\s*0\\s*$' },
+      outcome: 'quota-exhausted',
+      window: 'month',
+    },
+  ],
+  knownLimits: [
+    { tier: 'by plan', amount: '1 (example) requests', per: 'second', asOf: 'docs' },
+    { tier: 'by plan', amount: '15000 (example) requests', per: 'month', asOf: 'docs' },
+  ],
+  poolTerms: null,
+  notes: [
+    'Bad key is HTTP 422, not 401 - the same status as bad parameters, so match the code.',
+    'Headers are COMMA LISTS, one entry per window; pair them by position with the policy.',
+    '1-second sliding window.',
+    'Month = 2592000 s window, not a calendar month.',
+    'Monthly exhaustion: 429 with Remaining "n, 0".',
+  ],
+  sources: [
+    'https://api-dashboard.search.brave.com/documentation/guides/rate-limiting',
+    'brave/brave-search-mcp-server:src/BraveAPI/index.ts',
+    'public client code, repositories not recorded',
+  ],
+  fromMemory: ['"Remaining n, 0" reading'],
+};

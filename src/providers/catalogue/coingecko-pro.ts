@@ -1,0 +1,50 @@
+import type { CatalogueEntry } from '../catalogue-entry.js';
+
+export const coingeckoPro: CatalogueEntry = {
+  id: 'coingecko_pro',
+  name: 'CoinGecko (Pro)',
+  baseUrl: 'https://pro-api.coingecko.com',
+  origins: ['https://pro-api.coingecko.com'],
+  auth: { in: 'header', name: 'x-cg-pro-api-key' },
+  authAlternatives: [{ in: 'query', name: 'x_cg_pro_api_key' }],
+  env: ['COINGECKO_PRO_API_KEY'],
+  signed: false,
+  bucketScope: 'account',
+  errors: [
+    { status: [401, 403], match: '"error_code":\\s*"?10005\\b', outcome: 'restricted' },
+    // A key of the other plan: it works on the other host only.
+    { status: [400, 401], match: '"error_code":\\s*"?1001[01]\\b', outcome: 'rejected' },
+    {
+      status: 403,
+      match: 'error code: 1020|"error_code":\\s*"?1020\\b',
+      outcome: 'restricted',
+      scope: 'egress',
+    },
+  ],
+  probe: { method: 'GET', path: '/api/v3/key', everyMs: 300_000, dailyBudget: 48 },
+  knownLimits: [],
+  poolTerms: null,
+  notes: [
+    'Key type is bound to host AND header name: a Demo key on pro-api gives 10011, a Pro key on api gives 10010 - configuration error, not a dead key.',
+    'Three error body shapes: {"status":{"error_code"}}, {"error":{"status":{"error_code"}}}, {"error":"text"}.',
+    '10005 = plan.',
+    '403/1020 = CDN block of your IP.',
+    'Only HTTP 200 costs a credit.',
+    'Pro has GET /api/v3/key (usage).',
+    'Older docs said ~30/min for Demo.',
+    '401/400 choice for 10010/10011 not stated.',
+    'Keys of the Demo plan belong to coingecko.',
+  ],
+  sources: [
+    'https://docs.coingecko.com/docs/errors-and-rate-limits',
+    'https://docs.coingecko.com/demo/reference/authentication',
+    'coingecko/coingecko-typescript:src/client.ts',
+    'coingecko/coingecko-typescript:src/resources/key.ts',
+    'https://github.com/TundraSoft/tundra-connect/wiki/CoinGecko-Errors',
+  ],
+  fromMemory: [
+    'status codes paired with 10005/10010/10011',
+    'COINGECKO_API_KEY',
+    '1020 in a JSON body or as "error code: 1020"',
+  ],
+};

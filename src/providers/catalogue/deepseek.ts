@@ -1,0 +1,30 @@
+import type { CatalogueEntry } from '../catalogue-entry.js';
+
+export const deepseek: CatalogueEntry = {
+  id: 'deepseek',
+  name: 'DeepSeek',
+  baseUrl: 'https://api.deepseek.com',
+  origins: ['https://api.deepseek.com'],
+  auth: { in: 'header', name: 'Authorization', scheme: 'Bearer' },
+  authAlternatives: [],
+  env: ['DEEPSEEK_API_KEY'],
+  signed: false,
+  bucketScope: 'account',
+  errors: [],
+  probe: { method: 'GET', path: '/user/balance', everyMs: 300_000, dailyBudget: 48 },
+  knownLimits: [],
+  poolTerms: null,
+  notes: [
+    'Clean codes.',
+    '429 covers rate or concurrency.',
+    '/user/balance gives is_available and balance_infos[] per currency.',
+    'Key prefix sk- + 32, looks like old OpenAI keys.',
+  ],
+  sources: [
+    'https://api-docs.deepseek.com/quick_start/error_codes',
+    'https://api-docs.deepseek.com/zh-cn/quick_start/error_codes.md',
+    'Calcium-Ion/new-api:controller/channel-billing.go',
+    'trufflesecurity/trufflehog:pkg/detectors/deepseek/deepseek.go',
+  ],
+  fromMemory: ['scope'],
+};

@@ -1,0 +1,43 @@
+import type { CatalogueEntry } from '../catalogue-entry.js';
+
+export const mistral: CatalogueEntry = {
+  id: 'mistral',
+  name: 'Mistral',
+  baseUrl: 'https://api.mistral.ai',
+  origins: ['https://api.mistral.ai', 'https://codestral.mistral.ai'],
+  auth: { in: 'header', name: 'Authorization', scheme: 'Bearer' },
+  authAlternatives: [],
+  env: ['MISTRAL_API_KEY'],
+  signed: false,
+  bucketScope: 'organization',
+  errors: [
+    // No allowance at all: the key is valid, and waiting is futile.
+    {
+      status: 429,
+      header: { name: 'x-ratelimit-limit-req-minute', match: '^0$' },
+      outcome: 'restricted',
+      scope: 'key',
+    },
+  ],
+  probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
+  knownLimits: [
+    { tier: 'free mode', amount: 'requests: see console', per: 'second', asOf: '2026-08-21' },
+    { tier: 'by tier', amount: 'tokens: see console', per: 'minute/month', asOf: '2026-08-21' },
+  ],
+  poolTerms: null,
+  notes: [
+    'No reset header.',
+    'A VALID key with x-ratelimit-limit-req-minute: 0 and 429 has no allowance: terminal, do not retry (seen 2026-09-29).',
+    '429 body {"type":"rate_limited","code":"1300"}.',
+    'Docs disagree whether limits are per organization or per workspace; monthly workspace spend cap rejects requests.',
+    '402 per a third-party reading of the docs.',
+  ],
+  sources: [
+    'mistralai/platform-docs-public:public/resources/error-glossary.md',
+    'mistralai/platform-docs-public:public/admin/user-management-finops/tier.md',
+    'mistralai/platform-docs-public:public/admin/user-management-finops/usage-limits.md',
+    'mistralai/client-ts:src/funcs/modelsList.ts',
+    'public client code, repositories not recorded',
+  ],
+  fromMemory: ['codestral host'],
+};

@@ -1,0 +1,147 @@
+/**
+ * Buckets by name, each with the ring that is in force. A bucket whose windows change gets a new ring: the old one is
+ * sealed, so that nothing can be taken from it any more, its charges are copied, and one compare-and-exchange puts
+ * the new one in its place. A thread that finds a sealed ring finishes the work itself, so none ever waits.
+ */
+import { KeymuxError } from '../core/errors.js';
+import type { QuotaWindow } from '../core/quota.js';
+import { BUCKET, tableFull, type TableMemory } from './layout.js';
+import { planRing, type RingPlan } from './ring-plan.js';
+import { Ring, SEALED } from './ring.js';
+import { slotOfName } from './slot-of-name.js';
+
+export class Buckets {
+  readonly #memory: TableMemory;
+  readonly #now: () => number;
+  readonly #indexes = new Map<string, number>();
+  readonly #rings: Ring[] = [];
+
+  constructor(memory: TableMemory, now: () => number) {
+    this.#memory = memory;
+    this.#now = now;
+  }
+
+  open(name: string, windows: readonly QuotaWindow[]): number {
+    const plan = planRing(windows);
+    const index = this.#indexOf(name);
+    const ringAt = this.#ringWord(index);
+    for (;;) {
+      const at = Atomics.load(this.#memory.words, ringAt);
+      if (at === 0) {
+        this.#install(ringAt, 0, this.#allocate(plan), plan, 0, []);
+      } else {
+        const ring = this.#ringOf(index);
+        if (ring.plan.text === plan.text) return index;
+        this.#replace(index, ring, plan);
+      }
+    }
+  }
+
+  take(index: number, now: number): number {
+    for (;;) {
+      const ring = this.#ringOf(index);
+      const position = ring.take(now);
+      if (position !== SEALED) return position;
+      this.#replace(index, ring, ring.plan);
+    }
+  }
+
+  left(index: number, now: number): number {
+    return this.#ask(index, (ring) => ring.left(now));
+  }
+
+  nextAt(index: number, now: number): number {
+    return this.#ask(index, (ring) => ring.nextAt(now));
+  }
+
+  settle(index: number, position: number, countedAt: number): void {
+    this.#ringOf(index).settle(position, countedAt);
+  }
+
+  giveBack(index: number, position: number): void {
+    this.#ringOf(index).giveBack(position);
+  }
+
+  #ask(index: number, question: (ring: Ring) => number): number {
+    for (;;) {
+      const ring = this.#ringOf(index);
+      const answer = question(ring);
+      if (answer !== SEALED) return answer;
+      this.#replace(index, ring, ring.plan);
+    }
+  }
+
+  #indexOf(name: string): number {
+    const known = this.#indexes.get(name);
+    if (known !== undefined) return known;
+    const { pairs, bucketsAt, bucketCapacity } = this.#memory;
+    const index = slotOfName(pairs, bucketsAt, BUCKET.words, bucketCapacity, name);
+    if (index === undefined) {
+      throw tableFull(
+        `a bucket beyond ${bucketCapacity}`,
+        'Configure fewer keys, or let keys share buckets.',
+      );
+    }
+    this.#indexes.set(name, index);
+    return index;
+  }
+
+  #ringWord(index: number): number {
+    return this.#memory.bucketsAt + index * BUCKET.words + BUCKET.ring;
+  }
+
+  #ringOf(index: number): Ring {
+    const at = this.#memory.words[this.#ringWord(index)];
+    const known = this.#rings[index];
+    if (known !== undefined && known.at === at) return known;
+    if (at === 0 || at === undefined) {
+      throw new KeymuxError('KEYMUX_USAGE', `There is no bucket ${index} in the shared table.`, {
+        fix: 'Use an index that `bucket` returned for this table.',
+      });
+    }
+    const ring = new Ring(this.#memory, at);
+    this.#rings[index] = ring;
+    return ring;
+  }
+
+  #replace(index: number, old: Ring, plan: RingPlan): void {
+    const ringAt = this.#ringWord(index);
+    if (Atomics.load(this.#memory.words, ringAt) !== old.at) return;
+    // Before sealing: if there is no room, the old ring stays in force.
+    const at = this.#allocate(plan);
+    old.seal();
+    const charges = old.charges(this.#now(), plan.highestLimit);
+    // The gap keeps positions of the old ring from being taken for positions of the new one.
+    const gap = Math.max(0, ...plan.lanes.map((lane) => lane.mask + 1));
+    this.#install(ringAt, old.at, at, plan, (old.endPosition() + gap + charges.length) | 0, charges);
+  }
+
+  #install(
+    ringAt: number,
+    expected: number,
+    at: number,
+    plan: RingPlan,
+    firstPosition: number,
+    charges: readonly number[],
+  ): void {
+    Ring.build(this.#memory, at, plan, this.#now(), firstPosition, charges);
+    const { words, arenaTopAt } = this.#memory;
+    if (Atomics.compareExchange(words, ringAt, expected, at) === expected) return;
+    // Another thread was faster. The block goes back if nothing was placed behind it.
+    Atomics.compareExchange(words, arenaTopAt, at + plan.words, at);
+  }
+
+  #allocate({ words: wanted }: RingPlan): number {
+    const { words, arenaTopAt, endAt } = this.#memory;
+    for (;;) {
+      const top = Atomics.load(words, arenaTopAt);
+      if (top + wanted > endAt) {
+        throw tableFull(
+          `the ${wanted * Int32Array.BYTES_PER_ELEMENT} bytes of another quota`,
+          'Restart the process if limits were changed often; otherwise configure fewer buckets or lower limits.',
+        );
+      }
+      if (Atomics.compareExchange(words, arenaTopAt, top, top + wanted) === top) return top;
+    }
+  }
+}

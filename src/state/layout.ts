@@ -1,0 +1,201 @@
+/**
+ * Where everything lies in the shared table; no other file knows an offset. Offsets count 32-bit words. Whatever is
+ * changed by one 64-bit compare-and-exchange begins at an even word. A buffer of zeros is a valid empty table once
+ * the header is written: a subject of zeros is fresh and healthy, a bucket of zeros has no ring.
+ */
+import { KeymuxError } from '../core/errors.js';
+
+const MAGIC = 0x6b_6d_75_78;
+/** Changes with every change of meaning in this file, in `packed-health.ts` or in `ring.ts`. */
+const LAYOUT_VERSION = 1;
+
+const DAY_MS = 86_400_000;
+/** Health and ring ticks are counted from this long before the table was made, so that the recent past fits too. */
+const EPOCH_LEAD_MS = 32 * DAY_MS;
+/** Deadlines are kept in steps of 10 ms, on a grid that all processes share. */
+export const DEADLINE_TICK_MS = 10;
+
+const LINE_WORDS = 16;
+
+const HEADER = {
+  magic: 0,
+  version: 1,
+  subjects: 2,
+  buckets: 3,
+  arena: 4,
+  /** A 64-bit float: epoch milliseconds at which `process.hrtime` was 0. */
+  clockOrigin: 8,
+  /** A 64-bit float: epoch milliseconds of tick 0, a multiple of `DEADLINE_TICK_MS`. */
+  epoch: 10,
+  // The words that change while the table is in use have a cache line of their own.
+  generation: LINE_WORDS,
+  arenaTop: 2 * LINE_WORDS,
+  words: 3 * LINE_WORDS,
+} as const;
+
+/** Words of a subject. Two of 64 bits, then the disabled flag, then the counters. */
+export const SUBJECT = {
+  hash: 0,
+  health: 2,
+  deadline: 2,
+  condition: 3,
+  disabled: 4,
+  words: LINE_WORDS,
+} as const;
+
+/** Counters of a subject: what `add`, `get` and `set` take. */
+export const COUNTER = {
+  /** Leases that are not answered yet and count against the allowance of an unproven subject. */
+  pending: 5,
+  /** Good answers since it was fresh or had to rest. */
+  successes: 6,
+  /** Requests under way. */
+  inFlight: 7,
+  uses: 8,
+  failures: 9,
+  /** Moving average, in microseconds; 0 while nothing was measured. */
+  latencyUs: 10,
+  /** A tick; `blockedUntil` gives it in milliseconds. */
+  blockedUntil: 11,
+  /** A tick; `timeOf` gives it in milliseconds. */
+  lastUsed: 12,
+  /** Of a provider: the share of requests that ended in its own trouble, in millionths, as of `troubleAt`. */
+  troublePpm: 13,
+  /** A tick. */
+  troubleAt: 14,
+} as const;
+
+export type Counter = (typeof COUNTER)[keyof typeof COUNTER];
+
+/** Words of a bucket. `ring` is the word at which its ring block begins; 0 while it has none. */
+export const BUCKET = { hash: 0, ring: 2, words: 4 } as const;
+
+/** Words of a ring block; its windows as JSON text and then its slots follow. */
+export const RING = { sequence: 0, untaken: 1, sweptEra: 2, textBytes: 3, words: LINE_WORDS } as const;
+
+export interface TableSizes {
+  /** Credentials, buckets and providers together. Default 1024; rounded up to a power of two. */
+  readonly subjects?: number;
+  /** Default 512; rounded up to a power of two. */
+  readonly buckets?: number;
+  /** Room for rings of quota permits. Default 4 MiB; a limit of 1000 requests takes 8 KiB. */
+  readonly arenaBytes?: number;
+}
+
+/** The views of one thread on the shared buffer, and where its parts begin. */
+export interface TableMemory {
+  readonly buffer: SharedArrayBuffer;
+  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly pairs: BigInt64Array<SharedArrayBuffer>;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly generationAt: number;
+  readonly arenaTopAt: number;
+  readonly subjectsAt: number;
+  readonly subjectCapacity: number;
+  readonly bucketsAt: number;
+  readonly bucketCapacity: number;
+  readonly endAt: number;
+  readonly clockOrigin: number;
+  readonly epoch: number;
+}
+
+/** The smallest power of two that is not below `count`. */
+export function powerOfTwo(count: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, count)));
+}
+
+/** `count` rounded up to whole cache lines. */
+export function wholeLines(count: number): number {
+  return Math.ceil(count / LINE_WORDS) * LINE_WORDS;
+}
+
+/** A new table whose time is `now`, in epoch milliseconds, while `process.hrtime` shows `hrtimeMs`. */
+export function createMemory(sizes: TableSizes, now: number, hrtimeMs: number): TableMemory {
+  const subjects = powerOfTwo(sizes.subjects ?? 1_024);
+  const buckets = powerOfTwo(sizes.buckets ?? 512);
+  const arena = wholeLines((sizes.arenaBytes ?? 4 * 1_048_576) / Int32Array.BYTES_PER_ELEMENT);
+  const buffer = new SharedArrayBuffer(wordsOf(subjects, buckets, arena) * Int32Array.BYTES_PER_ELEMENT);
+  const words = new Int32Array(buffer);
+  const floats = new Float64Array(buffer);
+  words[HEADER.magic] = MAGIC;
+  words[HEADER.version] = LAYOUT_VERSION;
+  words[HEADER.subjects] = subjects;
+  words[HEADER.buckets] = buckets;
+  words[HEADER.arena] = arena;
+  floats[HEADER.clockOrigin / 2] = now - hrtimeMs;
+  floats[HEADER.epoch / 2] = Math.floor((now - EPOCH_LEAD_MS) / DEADLINE_TICK_MS) * DEADLINE_TICK_MS;
+  const memory = openMemory(buffer);
+  words[HEADER.arenaTop] = memory.endAt - arena;
+  return memory;
+}
+
+/** Throws `KEYMUX_TABLE_MISMATCH` if the buffer is not a table of this version. */
+export function openMemory(buffer: SharedArrayBuffer): TableMemory {
+  if (buffer.byteLength < HEADER.words * Int32Array.BYTES_PER_ELEMENT || buffer.byteLength % 8 !== 0) {
+    throw mismatch(`it has ${buffer.byteLength} bytes`);
+  }
+  const words = new Int32Array(buffer);
+  const read = (at: number): number => words[at] as number;
+  if (read(HEADER.magic) !== MAGIC) throw mismatch('it is not a keymux table');
+  if (read(HEADER.version) !== LAYOUT_VERSION) {
+    throw mismatch(
+      `its layout is version ${read(HEADER.version)}, this copy of keymux has ${LAYOUT_VERSION}`,
+    );
+  }
+  const subjectCapacity = read(HEADER.subjects);
+  const bucketCapacity = read(HEADER.buckets);
+  const endAt = wordsOf(subjectCapacity, bucketCapacity, read(HEADER.arena));
+  if (words.length !== endAt) {
+    throw mismatch(`it has ${words.length} words, its header says ${endAt}`);
+  }
+  const floats = new Float64Array(buffer);
+  const bucketsAt = HEADER.words + subjectCapacity * SUBJECT.words;
+  return {
+    buffer,
+    words,
+    pairs: new BigInt64Array(buffer),
+    bytes: new Uint8Array(buffer),
+    generationAt: HEADER.generation,
+    arenaTopAt: HEADER.arenaTop,
+    subjectsAt: HEADER.words,
+    subjectCapacity,
+    bucketsAt,
+    bucketCapacity,
+    endAt,
+    clockOrigin: floats[HEADER.clockOrigin / 2] as number,
+    epoch: floats[HEADER.epoch / 2] as number,
+  };
+}
+
+function wordsOf(subjects: number, buckets: number, arenaWords: number): number {
+  return wholeLines(HEADER.words + subjects * SUBJECT.words + buckets * BUCKET.words) + arenaWords;
+}
+
+function mismatch(what: string): KeymuxError {
+  return new KeymuxError('KEYMUX_TABLE_MISMATCH', `The shared table cannot be used here: ${what}.`, {
+    fix: 'Let all threads of the process load the same version of keymux (`npm ls keymux` shows every copy).',
+  });
+}
+
+/** The table has no room for another entry. */
+export function tableFull(what: string, fix: string): KeymuxError {
+  return new KeymuxError('KEYMUX_TABLE_FULL', `The shared table has no room left for ${what}.`, { fix });
+}
+
+/**
+ * Two 32-bit words as the one 64-bit number that they are in memory, whatever the byte order of the machine, and
+ * back. The scratch space belongs to one thread and is read at once.
+ */
+const scratchWords = new Int32Array(2);
+const scratchPair = new BigInt64Array(scratchWords.buffer);
+
+export function pairOf(first: number, second: number): bigint {
+  scratchWords[0] = first;
+  scratchWords[1] = second;
+  return scratchPair[0] as bigint;
+}
+
+export function wordsOfPair(pair: bigint): readonly [first: number, second: number] {
+  scratchPair[0] = pair;
+  return [scratchWords[0] as number, scratchWords[1] as number];
+}

@@ -1,0 +1,302 @@
+/**
+ * The table of numbers that all threads of a process share. Every change is one atomic operation, so a thread may be
+ * terminated at any instruction and leaves nothing behind that others wait for. It holds no secret.
+ */
+import { type Health, type HealthEvent, type HealthPolicy, mergeHealth, transition } from '../core/health.js';
+import type { Clock, Random } from '../core/ports.js';
+import type { QuotaWindow } from '../core/quota.js';
+import { Buckets } from './buckets.js';
+import {
+  createMemory,
+  type Counter,
+  COUNTER,
+  openMemory,
+  SUBJECT,
+  tableFull,
+  type TableMemory,
+  type TableSizes,
+} from './layout.js';
+import { isResting, momentOf, packHealth, ticksAt, unpackHealth } from './packed-health.js';
+import { slotOfName } from './slot-of-name.js';
+
+export interface StateTableOptions extends TableSizes {
+  /**
+   * The time in epoch milliseconds; for tests. It counts in this thread only: threads that attach go on from its
+   * value at creation. Default: the wall clock at creation, carried on by `process.hrtime`.
+   */
+  readonly now?: Clock;
+}
+
+/** What an event did to a subject; the same object twice if it changed nothing. */
+export interface HealthChange {
+  readonly before: Health;
+  readonly after: Health;
+}
+
+/** A new measurement of latency counts this much against all earlier ones. */
+const LATENCY_SHARE = 1 / 8;
+const LONGEST_LATENCY_US = 0x7fff_ffff;
+
+export class StateTable {
+  readonly buffer: SharedArrayBuffer;
+  readonly #memory: TableMemory;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #clock: Clock | undefined;
+  readonly #buckets: Buckets;
+  readonly #subjects = new Map<string, number>();
+
+  private constructor(memory: TableMemory, clock: Clock | undefined) {
+    this.buffer = memory.buffer;
+    this.#memory = memory;
+    this.#words = memory.words;
+    this.#clock = clock;
+    this.#buckets = new Buckets(memory, () => this.now());
+  }
+
+  static create(options: StateTableOptions = {}): StateTable {
+    const now = options.now?.() ?? Date.now();
+    return new StateTable(createMemory(options, now, hrtimeMs()), options.now);
+  }
+
+  /**
+   * The table that another thread made. Throws `KEYMUX_TABLE_MISMATCH` if the buffer is none, or was made by an
+   * incompatible version of keymux.
+   */
+  static attach(buffer: SharedArrayBuffer): StateTable {
+    return new StateTable(openMemory(buffer), undefined);
+  }
+
+  /** Epoch milliseconds with fractions; never runs backwards, and all threads agree on it. */
+  now(): number {
+    return this.#clock === undefined ? this.#memory.clockOrigin + hrtimeMs() : this.#clock();
+  }
+
+  /** Moves with every change of health or of a disabled flag; a decision holds while it stands still. Wraps. */
+  get generation(): number {
+    return Atomics.load(this.#words, this.#memory.generationAt);
+  }
+
+  bumpGeneration(): void {
+    Atomics.add(this.#words, this.#memory.generationAt, 1);
+  }
+
+  /**
+   * The index of a credential (`key:<fingerprint>`), a bucket (`bucket:…`) or a provider (`provider:…`), the same in
+   * every thread. An unknown name is added, fresh and healthy. Throws `KEYMUX_TABLE_FULL` when the table is full.
+   */
+  subject(name: string): number {
+    const known = this.#subjects.get(name);
+    if (known !== undefined) return known;
+    const { pairs, subjectsAt, subjectCapacity } = this.#memory;
+    const index = slotOfName(pairs, subjectsAt, SUBJECT.words, subjectCapacity, name);
+    if (index === undefined) {
+      throw tableFull(
+        `a subject beyond ${subjectCapacity}`,
+        'Restart the process if keys were changed often; otherwise configure fewer of them.',
+      );
+    }
+    this.#subjects.set(name, index);
+    return index;
+  }
+
+  health(index: number): Health {
+    return unpackHealth(Atomics.load(this.#memory.pairs, this.#healthPair(index)), this.#memory.epoch);
+  }
+
+  /** Replaces `expected` by `next` unless it has changed; whether it did. Deadlines are rounded up to 10 ms. */
+  commitHealth(index: number, expected: Health, next: Health): boolean {
+    const { pairs, epoch } = this.#memory;
+    const before = packHealth(expected, epoch);
+    return (
+      Atomics.compareExchange(pairs, this.#healthPair(index), before, packHealth(next, epoch)) === before
+    );
+  }
+
+  /** Applies an event to what stands, whatever other threads do meanwhile. */
+  update(index: number, event: HealthEvent, policy: HealthPolicy, now: number, random: Random): HealthChange {
+    return this.#change(index, (health) => transition(health, event, policy, now, random));
+  }
+
+  /** Merges what a store knows: the later version wins. */
+  restore(index: number, health: Health): HealthChange {
+    const stored = this.#asStored(health);
+    return this.#change(index, (current) => mergeHealth(current, stored));
+  }
+
+  /** Whether the subject rests at `now`. */
+  isOpen(index: number, now: number): boolean {
+    return now < this.openUntil(index);
+  }
+
+  /** Until when the subject rests, or last rested, in epoch milliseconds; 0 if it does not rest. */
+  openUntil(index: number): number {
+    // Plain reads: every change moves the generation, which is what hot readers load atomically first.
+    const at = this.#subjectAt(index);
+    if (!isResting(this.#words[at + SUBJECT.condition] as number)) return 0;
+    return momentOf(this.#words[at + SUBJECT.deadline] as number, this.#memory.epoch);
+  }
+
+  /** Whether a person took the subject out of use. */
+  disabled(index: number): boolean {
+    return (Atomics.load(this.#words, this.#disabledAt(index)) & 1) === 1;
+  }
+
+  /** Grows with every change of the disabled flag. */
+  disabledVersion(index: number): number {
+    return Atomics.load(this.#words, this.#disabledAt(index)) >>> 1;
+  }
+
+  /**
+   * Sets the flag; whether anything changed. With a version (from a store) the higher one wins, and `true` between
+   * equals; without one it is a new decision and gets the next version.
+   */
+  setDisabled(index: number, disabled: boolean, version?: number): boolean {
+    const at = this.#disabledAt(index);
+    for (;;) {
+      const current = Atomics.load(this.#words, at);
+      const isSame = (current & 1) === Number(disabled);
+      if (version === undefined && isSame) return false;
+      const next = ((version ?? (current >>> 1) + 1) << 1) | Number(disabled) | 0;
+      if (version !== undefined && next >>> 0 <= current >>> 0) return false;
+      if (Atomics.compareExchange(this.#words, at, current, next) !== current) continue;
+      this.bumpGeneration();
+      return true;
+    }
+  }
+
+  /** Adds to a counter and returns what it then is. */
+  add(index: number, counter: Counter, delta: number): number {
+    return (Atomics.add(this.#words, this.#subjectAt(index) + counter, delta) + delta) | 0;
+  }
+
+  get(index: number, counter: Counter): number {
+    return Atomics.load(this.#words, this.#subjectAt(index) + counter);
+  }
+
+  set(index: number, counter: Counter, value: number): void {
+    Atomics.store(this.#words, this.#subjectAt(index) + counter, value);
+  }
+
+  /** Until when the subject is out of permits, in epoch milliseconds; 0 if it never was. */
+  blockedUntil(index: number): number {
+    return this.timeOf(this.get(index, COUNTER.blockedUntil));
+  }
+
+  /** Rounded up to 10 ms; 0 takes it back. */
+  setBlockedUntil(index: number, at: number): void {
+    this.set(index, COUNTER.blockedUntil, this.tickOf(at));
+  }
+
+  /** A moment, in epoch milliseconds, as counters keep it: in ticks, rounded up to 10 ms; 0 is never. */
+  tickOf(moment: number): number {
+    return ticksAt(moment, this.#memory.epoch);
+  }
+
+  /** The moment of a tick, in epoch milliseconds; 0 if never. */
+  timeOf(tick: number): number {
+    return tick === 0 ? 0 : momentOf(tick, this.#memory.epoch);
+  }
+
+  /** The moving average of latency in milliseconds; 0 while nothing was recorded. */
+  latencyMs(index: number): number {
+    return this.get(index, COUNTER.latencyUs) / 1_000;
+  }
+
+  recordLatency(index: number, ms: number): void {
+    const at = this.#subjectAt(index) + COUNTER.latencyUs;
+    const sample = Math.min(LONGEST_LATENCY_US, Math.max(1, Math.round(ms * 1_000)));
+    for (;;) {
+      const current = Atomics.load(this.#words, at);
+      const next =
+        current === 0 ? sample : Math.max(1, Math.round(current + (sample - current) * LATENCY_SHARE));
+      if (Atomics.compareExchange(this.#words, at, current, next) === current) return;
+    }
+  }
+
+  /**
+   * The index of a bucket (`<provider>/<bucket>`) with these windows, the same in every thread. If it had others, they
+   * are replaced and all charges that are still known are carried over; permits taken before stay charged as they
+   * are. Without windows nothing is ever refused. Throws `KEYMUX_TABLE_FULL` when the table is full, and
+   * `KEYMUX_USAGE` for a limit that is not a whole number from 1 to 2^28.
+   */
+  bucket(name: string, windows: readonly QuotaWindow[]): number {
+    return this.#buckets.open(name, windows);
+  }
+
+  /**
+   * Takes one permit, charged at `now + HOLD_MS` until it is settled: its position, or -1 if a window is full. No
+   * window ever holds more than its limit. `now` is the time of this table.
+   */
+  take(bucket: number, now: number): number {
+    return this.#buckets.take(bucket, now);
+  }
+
+  /**
+   * Lowers the charge of a permit to the latest moment at which the provider may have counted it, in epoch
+   * milliseconds: a moment after `take` returned. Never raises it. Under limits above 65,536, where permits share
+   * slots, charges stay as they were taken: such a window is in effect `HOLD_MS` longer.
+   */
+  settle(bucket: number, position: number, countedAt: number): void {
+    this.#buckets.settle(bucket, position, countedAt);
+  }
+
+  /**
+   * Returns a permit that was certainly never spent; at most once. The newest permit is free at once, another one
+   * when those before it are.
+   */
+  giveBack(bucket: number, position: number): void {
+    this.#buckets.giveBack(bucket, position);
+  }
+
+  /** How many permits can be taken now; Infinity without windows. Reads up to one slot per permit of the limits. */
+  left(bucket: number, now: number): number {
+    return this.#buckets.left(bucket, now);
+  }
+
+  /**
+   * The soonest moment at which `take` may succeed. What is under way is taken as counted now, though it is charged
+   * later: an estimate to wait by, which `take` then confirms.
+   */
+  nextAt(bucket: number, now: number): number {
+    return this.#buckets.nextAt(bucket, now);
+  }
+
+  #change(index: number, next: (health: Health) => Health): HealthChange {
+    for (;;) {
+      const before = this.health(index);
+      const wanted = next(before);
+      if (wanted === before) return { before, after: before };
+      if (!this.commitHealth(index, before, wanted)) continue;
+      if (startsAnew(before, wanted)) this.set(index, COUNTER.successes, 0);
+      this.bumpGeneration();
+      return { before, after: this.#asStored(wanted) };
+    }
+  }
+
+  #asStored(health: Health): Health {
+    return unpackHealth(packHealth(health, this.#memory.epoch), this.#memory.epoch);
+  }
+
+  #subjectAt(index: number): number {
+    return this.#memory.subjectsAt + index * SUBJECT.words;
+  }
+
+  #healthPair(index: number): number {
+    return (this.#subjectAt(index) + SUBJECT.health) / 2;
+  }
+
+  #disabledAt(index: number): number {
+    return this.#subjectAt(index) + SUBJECT.disabled;
+  }
+}
+
+/** Whether good answers from before say nothing any more. */
+function startsAnew(before: Health, after: Health): boolean {
+  if (after.status === 'resting') return after.version !== before.version;
+  return before.status === 'healthy' && after.status !== 'healthy';
+}
+
+function hrtimeMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1_000 + nanoseconds / 1_000_000;
+}

@@ -1,0 +1,233 @@
+/** Keeps a database usable: waits for locks without blocking, notices trouble, and comes back from it. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { KeymuxError } from '../../core/errors.js';
+import type { MaybePromise, StoreNotice } from '../../core/ports.js';
+import { explain, isBusy, isStorageTrouble } from './driver.js';
+import type { Driver } from './driver.js';
+import { openDatabase } from './open-database.js';
+import { salvage, takeOver } from './salvage.js';
+import type { Salvage } from './salvage.js';
+import { Session } from './session.js';
+import { monotonicMs } from './shared-clock.js';
+import type { TimeSources } from './shared-clock.js';
+
+/** How long an operation tries to get past the locks of others. Milliseconds. */
+const OPERATION_DEADLINE_MS = 1_000;
+/** The same for opening, which may have to wait for a dozen others that check the whole file. Milliseconds. */
+const OPENING_DEADLINE_MS = 5_000;
+const FIRST_RETRY_MS = 1;
+const RETRY_SPREAD_MS = 14;
+const FIRST_BACK_OFF_MS = 50;
+const LONGEST_BACK_OFF_MS = 5_000;
+
+export interface ConnectionOptions {
+  readonly path: string;
+  readonly driver: Driver;
+  readonly migrations: readonly string[];
+  readonly member: string;
+  readonly time: TimeSources;
+  readonly onNotice: (notice: StoreNotice) => void;
+}
+
+/** What the operations of a store need; whoever gets it finds the file open and in its place. */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  #session: Session | undefined;
+  /** Read from a file that was lost, for the next one. */
+  #rescued: Salvage | undefined;
+  #offsetMs: number | undefined;
+  #trouble: unknown;
+  #backOffMs = 0;
+  #reopenAt = 0;
+  readonly #waiting = new Set<Promise<unknown>>();
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
+
+  /** Shared time minus monotonic time; undefined until the file was open once. */
+  get offsetMs(): number | undefined {
+    return this.#session?.clock.offsetMs ?? this.#offsetMs;
+  }
+
+  /** Throws or rejects with the bare error if the file cannot be used at all. A mere lock is waited for, and then lived with. */
+  start(): MaybePromise<void> {
+    try {
+      this.#open();
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      return this.#track(this.#startEventually());
+    }
+  }
+
+  /** Runs `work` in an immediate transaction: at once if no one else writes, else as soon as the lock is free. */
+  run<T>(work: (session: Session) => T): MaybePromise<T> {
+    return this.#attempt(() => {
+      const session = this.#current();
+      const result = session.transaction(() => work(session));
+      this.#recovered();
+      return result;
+    });
+  }
+
+  /** Looks at committed rows without a lock; undefined where they cannot be had just now. */
+  peek<T>(work: (session: Session) => T): T | undefined {
+    try {
+      return work(this.#current());
+    } catch (error) {
+      if (isBusy(error) || error instanceof KeymuxError) return undefined;
+      this.#fail(error);
+      return undefined;
+    }
+  }
+
+  close(): MaybePromise<void> {
+    if (this.#waiting.size === 0) {
+      this.#closeSession();
+      return;
+    }
+    return Promise.allSettled(this.#waiting).then(() => this.close());
+  }
+
+  async #startEventually(): Promise<void> {
+    try {
+      await this.#untilFree(() => this.#open(), OPENING_DEADLINE_MS);
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      this.#fail(error);
+    }
+  }
+
+  #attempt<T>(once: () => T): MaybePromise<T> {
+    try {
+      return once();
+    } catch (error) {
+      if (!isBusy(error)) throw this.#failure(error);
+    }
+    return this.#track(this.#attemptEventually(once));
+  }
+
+  async #attemptEventually<T>(once: () => T): Promise<T> {
+    try {
+      return await this.#untilFree(once, OPERATION_DEADLINE_MS);
+    } catch (error) {
+      throw isBusy(error) ? this.#lockedError(error) : this.#failure(error);
+    }
+  }
+
+  async #untilFree<T>(once: () => T, deadlineMs: number): Promise<T> {
+    const deadline = monotonicMs() + deadlineMs;
+    for (;;) {
+      await delay(FIRST_RETRY_MS + Math.random() * RETRY_SPREAD_MS);
+      try {
+        return once();
+      } catch (error) {
+        if (!isBusy(error) || monotonicMs() >= deadline) throw error;
+      }
+    }
+  }
+
+  #track<T>(pending: Promise<T>): Promise<T> {
+    this.#waiting.add(pending);
+    const forget = (): void => void this.#waiting.delete(pending);
+    pending.then(forget, forget);
+    return pending;
+  }
+
+  #current(): Session {
+    const session = this.#session;
+    if (session === undefined) return this.#reopen();
+    if (!session.hasMoved()) return session;
+    this.#rescued = salvage(session.db);
+    throw Object.assign(new Error('the file was moved or deleted'), { code: 'ENOENT' });
+  }
+
+  #reopen(): Session {
+    const waitMs = this.#reopenAt - monotonicMs();
+    if (waitMs > 0) throw this.#unavailable(this.#trouble);
+    return this.#open();
+  }
+
+  #open(): Session {
+    const { path, member, time } = this.#options;
+    const { db, salvaged } = openDatabase(this.#options);
+    try {
+      const session = new Session(db, path, member, time);
+      session.transaction(() => {
+        session.clock.start(this.#offsetMs);
+        if (salvaged !== undefined) takeOver(db, salvaged);
+        if (this.#rescued !== undefined) takeOver(db, this.#rescued);
+        session.ledger.bringBackFromFuture(session.clock.now());
+      });
+      this.#rescued = undefined;
+      this.#session = session;
+      return session;
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  }
+
+  #recovered(): void {
+    if (this.#trouble === undefined) return;
+    this.#trouble = undefined;
+    this.#backOffMs = 0;
+    this.#options.onNotice({
+      kind: 'recovered',
+      message: `The state file ${this.#options.path} can be used again.`,
+      fix: 'Nothing needs doing.',
+    });
+  }
+
+  /** Errors of the program pass as they are; those of the file begin or go on with the trouble. */
+  #failure(error: unknown): unknown {
+    if (error instanceof KeymuxError || !isStorageTrouble(error)) return error;
+    this.#fail(error);
+    return this.#unavailable(error);
+  }
+
+  #fail(error: unknown): void {
+    const { path, onNotice } = this.#options;
+    this.#closeSession();
+    this.#reopenAt = monotonicMs() + this.#backOffMs;
+    this.#backOffMs = Math.min(LONGEST_BACK_OFF_MS, Math.max(FIRST_BACK_OFF_MS, this.#backOffMs * 2));
+    const isNew = this.#trouble === undefined;
+    this.#trouble = error;
+    if (!isNew) return;
+    const { problem, fix } = explain(error, path);
+    onNotice({
+      kind: 'degraded',
+      message: `The state file ${path} failed: ${problem}. Requests go on with what is known here; it is tried again by and by.`,
+      fix,
+    });
+  }
+
+  #unavailable(error: unknown): KeymuxError {
+    const { path } = this.#options;
+    const { problem, fix } = explain(error, path);
+    return new KeymuxError('KEYMUX_STORE_UNAVAILABLE', `The state file ${path} failed: ${problem}.`, {
+      fix,
+      cause: error,
+    });
+  }
+
+  #lockedError(cause: unknown): KeymuxError {
+    const { path } = this.#options;
+    return new KeymuxError(
+      'KEYMUX_STORE_UNAVAILABLE',
+      `The state file ${path} has been locked by another process for ${String(OPERATION_DEADLINE_MS)} ms.`,
+      {
+        fix: `Find the process that holds it (lsof ${path}); one that was stopped keeps its lock until it goes on.`,
+        cause,
+      },
+    );
+  }
+
+  #closeSession(): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#session = undefined;
+    this.#offsetMs = session.clock.offsetMs;
+    session.close();
+  }
+}

@@ -1,0 +1,28 @@
+/** What every store keeps to, as tests that run in vitest, jest and node:test alike. */
+import { ContractCases } from './contract-cases.js';
+import type { ContractHarness, StoreContractOptions, StoreMaker } from './contract-cases.js';
+import { badInputCases, lifeCycleCases } from './store-life.js';
+import { leaseCases, settlementCases } from './store-permits.js';
+import { disabledFlagsCases, healthCases, usageCases } from './store-records.js';
+import { sharingCases } from './store-sharing.js';
+
+export type { ContractHarness, StoreContractOptions, StoreMaker } from './contract-cases.js';
+
+/** Registers the suite. Nothing in it depends on the order in which the runner takes the tests. */
+export function storeContract(
+  harness: ContractHarness,
+  makeStore: StoreMaker,
+  options: StoreContractOptions,
+): void {
+  const cases = new ContractCases(harness, makeStore, options);
+  harness.describe(`a ${options.kind} store`, () => {
+    lifeCycleCases(cases);
+    healthCases(cases);
+    disabledFlagsCases(cases);
+    usageCases(cases);
+    leaseCases(cases);
+    settlementCases(cases);
+    badInputCases(cases);
+    if (options.joins ?? options.shared) sharingCases(cases);
+  });
+}

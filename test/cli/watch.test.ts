@@ -1,0 +1,102 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { fitToHeight } from '#keymux/cli/watch-screen.js';
+import { displayWidth } from '#keymux/cli/display-width.js';
+import { describe, expect, it } from 'vitest';
+import { BIN, CANARY, acmeProject } from './keymux-process.js';
+import type { Running } from './keymux-process.js';
+
+const hasScript = spawnSync('script', ['--version']).status === 0;
+const ENTER = '\u001b[?1049h\u001b[?25l';
+const LEAVE = '\u001b[?25h\u001b[?1049l';
+
+/** The lines of the last whole frame. */
+function lastFrame(output: string): string[] {
+  const frame =
+    output
+      .split('\u001b[H')
+      .filter((part) => part.includes('\u001b[J'))
+      .at(-1) ?? '';
+  return frame.slice(0, frame.indexOf('\u001b[J')).replaceAll('\u001b[K', '').split('\r\n');
+}
+
+describe('fitToHeight', () => {
+  it('says how many rows are hidden', () => {
+    expect(fitToHeight(['a', 'b', 'c'], 3)).toEqual(['a', 'b', 'c']);
+    expect(fitToHeight(['a', 'b', 'c', 'd'], 3)).toEqual(['a', 'b', '… 2 more rows']);
+    expect(fitToHeight(['a', 'b'], 1)).toEqual(['… 2 more rows']);
+  });
+});
+
+describe('keymux status --watch into a pipe', () => {
+  it.each([
+    ['SIGINT', 0],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('appends frames until %s', async (signal, exitCode) => {
+    const running = acmeProject().start(['status', '--watch']);
+    await running.saw(/store {5}[^]*\n\nstore {5}/);
+    running.process.kill(signal);
+    const { code, stdout, stderr } = await running.ended;
+    expect([code, stderr]).toEqual([exitCode, '']);
+    expect(stdout).not.toContain('\u001b');
+    expect(stdout).not.toContain(CANARY);
+  });
+});
+
+describe.skipIf(!hasScript)('keymux status --watch on a terminal', () => {
+  function watch(
+    rows: number,
+    columns: number,
+    aside = '',
+  ): { running: Running; path: (name: string) => string } {
+    const project = acmeProject();
+    execFileSync('mkfifo', [project.path('go')]);
+    const line = `stty rows ${rows} cols ${columns}; ${aside} "${process.execPath}" "${BIN}" status --watch; echo "code $?"; stty -a`;
+    const running = project.startProgram('script', ['-qec', line, '/dev/null'], {
+      TERM: 'xterm',
+      NO_COLOR: '1',
+    });
+    return { running, path: (name) => project.path(name) };
+  }
+
+  it('fits the window, and restores the terminal upon q', async () => {
+    const { running } = watch(12, 60);
+    const frame = lastFrame(await running.saw('more rows'));
+    expect(frame.length).toBeLessThanOrEqual(12);
+    expect(Math.max(...frame.map(displayWidth))).toBeLessThanOrEqual(60);
+    expect(frame.at(-1)).toMatch(/^… \d+ more rows$/);
+    running.process.stdin?.write('q');
+    const { stdout } = await running.ended;
+    expect(stdout.indexOf(ENTER)).toBeGreaterThanOrEqual(0);
+    const after = stdout.slice(stdout.indexOf(LEAVE) + LEAVE.length);
+    expect(after).toContain('code 0');
+    expect(after).toMatch(/[^-]icanon/);
+    expect(stdout).not.toContain(CANARY);
+  });
+
+  it('ends upon Ctrl-C', async () => {
+    const { running } = watch(40, 100);
+    expect(lastFrame(await running.saw('acme/2')).join('\n')).not.toContain('more rows');
+    running.process.stdin?.write('\u0003');
+    const { stdout } = await running.ended;
+    expect(stdout.slice(stdout.indexOf(LEAVE))).toContain('code 0');
+  });
+
+  it('draws anew when the window changes', async () => {
+    const { running, path } = watch(8, 40, '(read -r line < go; stty rows 50 cols 120 < /dev/tty) &');
+    await running.saw('more rows');
+    writeFileSync(path('go'), 'go\n');
+    const frame = lastFrame(await running.saw(/acme\/2[^]*\u001b\[J/));
+    expect(frame.length).toBeGreaterThan(8);
+    running.process.stdin?.write('q');
+    await running.ended;
+  });
+
+  it('shows trouble with the store in its place', async () => {
+    const { running } = watch(40, 120, 'KEYMUX_CONFIG=lost.yaml');
+    const { stdout } = await running.ended;
+    expect(stdout).toContain('code 3');
+    expect(stdout).not.toContain(ENTER);
+  });
+});

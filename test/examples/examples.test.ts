@@ -1,0 +1,34 @@
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const folder = fileURLToPath(new URL('../../examples/', import.meta.url));
+const run = promisify(execFile);
+
+const EXPECTED: Readonly<Record<string, RegExp>> = {
+  'unchanged-agent.mjs':
+    /(request \d got 200\n.*){3}provider saw: first 429, second 401, third 200, third 200, third 200/s,
+  'library.mjs':
+    /failover: acme\/main -> acme\/2 \(rate-limited\)\nfetch: 200 two\nrun: two\nacquire: acme\/2/,
+  'worker-threads.mjs': /^answered: 40, over the limit: 0\n$/,
+  'own-provider.mjs': /price: 7.*one -> two/s,
+  'testing.test.mjs': /# pass 1\n# fail 0/,
+};
+
+describe('the examples', () => {
+  it.each(Object.entries(EXPECTED))('%s does what it says', async (file, expected) => {
+    const args = file.endsWith('.test.mjs') ? ['--test', '--test-reporter=tap', file] : [file];
+    const { stdout, stderr } = await run(process.execPath, args, { cwd: folder, timeout: 25_000 });
+    expect(stdout).toMatch(expected);
+    expect(stderr).toBe('');
+  });
+
+  it('are all run here and listed in their README', () => {
+    const files = readdirSync(folder).filter((file) => file.endsWith('.mjs'));
+    expect(files.toSorted()).toEqual(Object.keys(EXPECTED).toSorted());
+    const readme = readFileSync(`${folder}README.md`, 'utf8');
+    expect(files.filter((file) => !readme.includes(`\`${file}\``))).toEqual([]);
+  });
+});

@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { stateDirectory } from '#keymux/stores/sqlite/state-directory.js';
+
+describe('stateDirectory', () => {
+  it.each([
+    ['linux', { KEYMUX_STATE_DIR: '/srv/k', XDG_STATE_HOME: '/x' }, '/srv/k'],
+    ['darwin', { KEYMUX_STATE_DIR: '/srv/k' }, '/srv/k'],
+    ['linux', { XDG_STATE_HOME: '/x' }, join('/x', 'keymux')],
+    ['linux', { KEYMUX_STATE_DIR: '', XDG_STATE_HOME: '' }, join('/home/me', '.local', 'state', 'keymux')],
+    ['freebsd', {}, join('/home/me', '.local', 'state', 'keymux')],
+    ['darwin', { XDG_STATE_HOME: '/x' }, join('/home/me', 'Library', 'Application Support', 'keymux')],
+    ['win32', { LOCALAPPDATA: 'C:\\Local' }, join('C:\\Local', 'keymux')],
+    ['win32', {}, join('/home/me', 'AppData', 'Local', 'keymux')],
+  ] as const)('on %s with %j is %s', (platform, env, expected) => {
+    expect(stateDirectory(env, platform, '/home/me')).toBe(expected);
+  });
+
+  it('takes the home directory of the environment', () => {
+    expect(stateDirectory({ HOME: '/home/other' }, 'linux')).toBe('/home/other/.local/state/keymux');
+    expect(stateDirectory({}, 'linux')).toMatch(/^\/.*keymux$/);
+  });
+});
