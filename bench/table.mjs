@@ -1,8 +1,8 @@
 // What a permit costs: the shared table next to a plain object that does the same, and to the limiters on npm.
-// Prints ns per operation (the best of several interleaved batches) and the ratio to the plain object; --json for machines.
 import { RateLimiter } from 'limiter';
 import { RateLimiterMemory, RateLimiterUnion } from 'rate-limiter-flexible';
 import { StateTable } from '../dist/state/table.js';
+import { compareBatches, publish, row } from './measurements.mjs';
 
 const ROUNDS = 12;
 const BATCH = 60_000;
@@ -105,37 +105,12 @@ const sticky = {
 };
 
 async function measure(variants) {
-  const best = Object.fromEntries(Object.keys(variants).map((name) => [name, Number.POSITIVE_INFINITY]));
-  for (let round = 0; round < ROUNDS; round += 1) {
-    for (const [name, run] of Object.entries(variants)) {
-      const start = process.hrtime.bigint();
-      const operations = (await run()) ?? BATCH;
-      best[name] = Math.min(best[name], Number(process.hrtime.bigint() - start) / operations);
-    }
-  }
-  const floor = best['plain object'];
-  return Object.entries(best).map(([name, ns]) => ({ name, nsPerOp: round1(ns), ratio: round1(ns / floor) }));
+  const samples = await compareBatches(variants, { operations: BATCH, rounds: ROUNDS });
+  return Object.entries(samples).map(([name, ns]) => row(name, 'ns', ns, samples['plain object']));
 }
 
-function round1(value) {
-  return Math.round(value * 10) / 10;
-}
-
-const result = {
+publish('table', {
   'take and settle, 3 windows, 1 thread': await measure(permits),
   'sticky read of generation and isOpen': await measure(sticky),
-};
-
-if (process.argv.includes('--json')) {
-  console.log(JSON.stringify({ node: process.version, ...result }));
-} else {
-  for (const [title, rows] of Object.entries(result)) {
-    console.log(`\n${title}`);
-    for (const { name, nsPerOp, ratio } of rows) {
-      console.log(
-        `  ${name.padEnd(36)} ${String(nsPerOp).padStart(8)} ns/op  ${String(ratio).padStart(6)} x`,
-      );
-    }
-  }
-}
+});
 process.exitCode = sink < 0 ? 1 : 0;

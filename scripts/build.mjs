@@ -19,9 +19,12 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const src = join(root, 'src');
 const dist = join(root, 'dist');
-/** Modules that are also there as one CommonJS file each; the last one is the mark of a complete build. */
-const BUNDLED = ['config/file', 'register'];
-const lastBuilt = join(dist, `${BUNDLED.at(-1)}.cjs`);
+/**
+ * Modules that are also there as one CommonJS file each, with the npm packages that are put into it: as the many files
+ * that they are, these take four times as long to load. The last module is the mark of a complete build.
+ */
+const BUNDLED = { 'config/file': ['jsonc-parser', 'yaml', 'zod'], register: [] };
+const lastBuilt = join(dist, `${Object.keys(BUNDLED).at(-1)}.cjs`);
 
 function filesIn(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -41,7 +44,9 @@ function isStale() {
 /** tsc leaves behind what it built from files that are gone; it would be published and counted as not covered. */
 function removeOrphans() {
   for (const file of filesIn(dist)) {
-    const isBundle = BUNDLED.some((module) => [`${module}.cjs`, `${module}.cjs.map`].includes(file));
+    const isBundle = Object.keys(BUNDLED).some((module) =>
+      [`${module}.cjs`, `${module}.cjs.map`].includes(file),
+    );
     if (isBundle || file === '.tsbuildinfo') continue;
     const source = join(src, file.replace(/(\.js\.map|\.d\.c?ts|\.js)$/, '.ts'));
     if (!existsSync(source) && !existsSync(join(src, file))) rmSync(join(dist, file));
@@ -57,8 +62,17 @@ function copyAssets() {
   }
 }
 
+/** The licences of packages ask that their text goes with every copy. */
+function licencesOf(packages) {
+  return packages.map((name) => {
+    const folder = join(root, 'node_modules', name);
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+    return `/*! ${name}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n*/`;
+  });
+}
+
 /** One CommonJS file beside its modules: `require`, `import` and `eval` workers load it alike, and fast. */
-async function bundleCommonJs(module) {
+async function bundleCommonJs(module, packages) {
   await build({
     entryPoints: [join(dist, `${module}.js`)],
     outfile: join(dist, `${module}.cjs`),
@@ -67,11 +81,14 @@ async function bundleCommonJs(module) {
     format: 'cjs',
     target: 'node20.19',
     sourcemap: true,
-    packages: 'external',
+    packages: packages.length === 0 ? 'external' : 'bundle',
+    // The ES modules of a package: what is not used of them is left out.
+    mainFields: ['module', 'main'],
     legalComments: 'none',
     logLevel: 'warning',
     define: { 'import.meta.url': 'keymuxModuleUrl' },
     banner: { js: "const keymuxModuleUrl = require('node:url').pathToFileURL(__filename).href;" },
+    footer: { js: licencesOf(packages).join('\n') },
   });
 }
 
@@ -83,7 +100,7 @@ if (!process.argv.includes('--if-stale') || isStale()) {
   if (compiled.status !== 0) process.exit(compiled.status ?? 1);
   removeOrphans();
   copyAssets();
-  for (const module of BUNDLED) await bundleCommonJs(module);
+  for (const [module, packages] of Object.entries(BUNDLED)) await bundleCommonJs(module, packages);
   // A CommonJS file needs CommonJS types, or TypeScript takes what it requires for an ES module.
   copyFileSync(join(dist, 'register.d.ts'), join(dist, 'register.d.cts'));
   const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

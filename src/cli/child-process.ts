@@ -33,24 +33,25 @@ export function runToEnd(
       stopForwarding();
       resolve(result);
     };
+    let started: ChildProcess;
     try {
-      child = spawn(command, args, { stdio: 'inherit', env });
+      started = child = spawn(command, args, { stdio: 'inherit', env });
     } catch (error) {
       end(startFailure(command, error));
       return;
     }
-    child.on('error', (error) => {
+    started.on('error', (error) => {
       // With a process there, it is only a signal that could not be delivered.
-      if (child?.pid === undefined) end(startFailure(command, error));
+      if (started.pid === undefined) end(startFailure(command, error));
     });
-    child.once('exit', (code, signal) => {
+    started.once('exit', (code, signal) => {
       end(signal === null ? (code ?? EXIT.failure) : EXIT.signal + constants.signals[signal]);
     });
   });
 }
 
 function forwardSignals(childOf: () => ChildProcess | undefined): () => void {
-  // Not `process.stdin.isTTY`: the mere look at that stream makes the input that the child reads non-blocking.
+  // Not `process.stdin.isTTY`, which opens a stream on the input: that belongs to the child.
   const hasTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
   const forward = (signal: NodeJS.Signals): void => {
     if (hasTerminal && FROM_TERMINAL.has(signal)) return;

@@ -24,12 +24,13 @@ export interface DemoOptions {
   readonly bare?: boolean;
   /** Whether an npm package is there for the agents. Default: as it is. */
   readonly isInstalled?: (packageName: string) => boolean;
+  /** What is not done by then is lost. Milliseconds. Default 27,000. */
+  readonly deadlineMs?: number;
 }
 
 /** A program that was killed just now may hold on to a file for a moment. */
 const REMOVAL = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 } as const;
 
-/** What is not done by then is lost. */
 const DEADLINE_MS = 27_000;
 
 /**
@@ -69,7 +70,7 @@ async function perform(stage: Stage, options: DemoOptions, interrupted: AbortSig
         env: stage.env,
         folder: stage.folder,
         isBare: options.bare === true,
-        signal: AbortSignal.any([interrupted, AbortSignal.timeout(DEADLINE_MS)]),
+        signal: AbortSignal.any([interrupted, AbortSignal.timeout(options.deadlineMs ?? DEADLINE_MS)]),
       },
       {
         onReport(report) {
@@ -130,11 +131,10 @@ class Interruption implements Disposable {
     return this.#controller.signal;
   }
 
+  /** For who sees that none came yet. */
   come(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.signal.aborted) resolve();
-      // Keeps the process alive, which servers without connections do as well.
-      else this.signal.addEventListener('abort', () => resolve(), { once: true });
+      this.signal.addEventListener('abort', () => resolve(), { once: true });
     });
   }
 

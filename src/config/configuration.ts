@@ -1,29 +1,8 @@
 import type { Credential } from '../core/credential.js';
-import type { ProviderDefinition } from '../core/provider.js';
+import type { KnownProvider, ProviderDefinition } from '../core/provider.js';
 import type { StrategyName } from '../core/select.js';
 
-/** What the catalogue knows of a provider; everything else has a default. */
-export type CatalogueProvider = Pick<
-  ProviderDefinition,
-  | 'id'
-  | 'name'
-  | 'baseUrl'
-  | 'origins'
-  | 'auth'
-  | 'authAlternatives'
-  | 'env'
-  | 'signed'
-  | 'bucketScope'
-  | 'errors'
-> &
-  Partial<Pick<ProviderDefinition, 'reset' | 'probe'>> & {
-    /** Every customer has a host of their own, so that the file must give `baseUrl`. */
-    readonly originPattern?: string;
-    /** Values that look like a template's and yet are keys. */
-    readonly demoKeys?: readonly string[];
-  };
-
-export type Catalogue = ReadonlyMap<string, CatalogueProvider>;
+export type Catalogue = ReadonlyMap<string, KnownProvider>;
 
 /** Whether a value is a placeholder from a template (`your-key-here`) and no key. */
 export type TemplateTest = (value: string, demoKeys?: readonly string[]) => boolean;

@@ -2,11 +2,12 @@ import {
   type AuthPlacement,
   DEFAULT_RETRY,
   type ErrorRule,
+  type KnownProvider,
   type ProviderDefinition,
   type RetryPolicy,
 } from '../core/provider.js';
 import type { QuotaWindow } from '../core/quota.js';
-import type { CatalogueProvider } from './configuration.js';
+
 import type { FileAuth, FileErrorRule, FileLimit, FileProvider } from './file-content.js';
 
 const SECOND_MS = 1_000;
@@ -21,7 +22,7 @@ const UNIT_MS = { second: SECOND_MS, minute: MINUTE_MS, hour: HOUR_MS, day: DAY_
 /** The catalogue's definition with what the file states instead, or a provider that only the file knows. */
 export function defineProvider(
   id: string,
-  known: CatalogueProvider | undefined,
+  known: KnownProvider | undefined,
   stated: FileProvider,
 ): ProviderDefinition {
   const baseUrl = stated.baseUrl ?? known?.baseUrl ?? '';
@@ -53,7 +54,7 @@ function defaultEnvName(id: string): string {
 
 const DEFAULT_AUTH: AuthPlacement = { in: 'header', name: 'authorization', scheme: 'Bearer' };
 
-function originsOf(baseUrl: string, known: CatalogueProvider | undefined, stated: FileProvider): string[] {
+function originsOf(baseUrl: string, known: KnownProvider | undefined, stated: FileProvider): string[] {
   const own = stated.baseUrl === undefined && known !== undefined ? known.origins : [new URL(baseUrl).origin];
   return [...new Set([...own, ...(stated.origins ?? [])])];
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type StrategyName, strategies } from '../core/select.js';
 
 /** Tells an unknown option apart from other faults; what follows is the list of the known ones. */

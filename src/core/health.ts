@@ -108,11 +108,6 @@ export function phaseOf(health: Health, now: number): Phase {
   }
 }
 
-/** When it can be asked again at the soonest, in epoch milliseconds; `now` if at once. */
-export function availableAt(health: Health, now: number): number {
-  return health.status === 'resting' ? Math.max(now, health.until) : now;
-}
-
 /** The state after the event; the same object where nothing changes. */
 export function transition(
   health: Health,

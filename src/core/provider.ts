@@ -83,6 +83,30 @@ export interface ProviderDefinition {
   readonly probe?: ProbePolicy;
 }
 
+/** What a catalogue knows of a provider; everything else has a default or is configured. */
+export type KnownProvider = Pick<
+  ProviderDefinition,
+  | 'id'
+  | 'name'
+  | 'baseUrl'
+  | 'origins'
+  | 'auth'
+  | 'authAlternatives'
+  | 'env'
+  | 'signed'
+  | 'bucketScope'
+  | 'errors'
+> &
+  Partial<Pick<ProviderDefinition, 'reset' | 'probe'>> & {
+    /**
+     * Every customer has a host of their own that fits this pattern, so that `origins` is empty and `baseUrl` a name
+     * that never resolves: the configuration must give `baseUrl`.
+     */
+    readonly originPattern?: string;
+    /** Values that look like placeholders and yet are keys that the provider accepts. */
+    readonly demoKeys?: readonly string[];
+  };
+
 export const DEFAULT_RETRY: RetryPolicy = {
   repeatable: [],
   deadlineMs: 30_000,

@@ -82,16 +82,6 @@ function nextPermitInWindow(window: QuotaWindow, charges: readonly Charge[], now
   return now + window.perMs;
 }
 
-/** Charges that no window looks at any more are dropped. */
-export function pruneCharges(
-  windows: readonly QuotaWindow[],
-  charges: readonly Charge[],
-  now: number,
-): Charge[] {
-  const oldest = Math.min(...windows.map((window) => windowStart(window, now)));
-  return charges.filter((charge) => charge.countedAt >= oldest);
-}
-
 const DAY_MS = 86_400_000;
 
 type Calendar = NonNullable<QuotaWindow['calendar']>;

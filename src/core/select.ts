@@ -52,11 +52,14 @@ export interface Standing {
   readonly provider: Health;
   /** No permit is left in the bucket before this moment; 0 where none is known to be missing. */
   readonly blockedUntil: number;
-  /** Leases out and not yet answered. */
+  /** Leases of the key that are out and not yet answered. */
   readonly pending: number;
-  /** Answers in a row since it was fresh or returned. */
+  /** Good answers of the key in a row since it was fresh or returned. */
   readonly successes: number;
-  /** Answers in a row of the whole provider. */
+  /** The same for all keys of the bucket together. */
+  readonly bucketPending: number;
+  readonly bucketSuccesses: number;
+  /** The same for all keys of the provider together. */
   readonly providerPending: number;
   readonly providerSuccesses: number;
 }
@@ -70,6 +73,7 @@ export interface Obstacle {
     | 'provider-resting'
     | 'no-permits'
     | 'slow-start'
+    | 'bucket-slow-start'
     | 'provider-slow-start'
     | 'tried';
   readonly until?: number;
@@ -115,17 +119,27 @@ export function slowStartObstacle(standing: Standing, now: number): Obstacle | u
       because: `${describePhase(phaseOf(standing.key, now))} key, ${standing.pending} requests under way`,
     };
   }
-  const providerPhase = phaseOf(standing.provider, now);
-  if (
-    providerPhase !== 'closed' &&
-    standing.providerPending >= leaseAllowance(standing.provider, standing.providerSuccesses, now)
-  ) {
-    return {
-      kind: 'provider-slow-start',
-      because: `${describePhase(providerPhase)} provider, ${standing.providerPending} requests under way`,
-    };
-  }
-  return undefined;
+  const { bucket, bucketPending, bucketSuccesses, provider, providerPending, providerSuccesses } = standing;
+  return (
+    returnObstacle('bucket', bucket, bucketPending, bucketSuccesses, now) ??
+    returnObstacle('provider', provider, providerPending, providerSuccesses, now)
+  );
+}
+
+/** Keys share buckets and providers, so these are let in gradually only when they return, not while they are fresh. */
+function returnObstacle(
+  who: 'bucket' | 'provider',
+  health: Health,
+  pending: number,
+  successes: number,
+  now: number,
+): Obstacle | undefined {
+  const phase = phaseOf(health, now);
+  if (phase === 'closed' || pending < leaseAllowance(health, successes, now)) return undefined;
+  return {
+    kind: `${who}-slow-start`,
+    because: `${describePhase(phase)} ${who}, ${pending} requests under way`,
+  };
 }
 
 function describePhase(phase: Phase): string {

@@ -9,7 +9,7 @@ export class HeldBody {
   readonly chunks: Uint8Array[] = [];
   readonly #encoding: string | undefined;
   readonly #isEventStream: boolean;
-  #bytes = 0;
+  bytes = 0;
 
   constructor(head: ResponseHead) {
     this.#encoding = head.header('content-encoding');
@@ -19,8 +19,8 @@ export class HeldBody {
   /** Returns whether a verdict needs no more. */
   add(chunk: Uint8Array): boolean {
     this.chunks.push(chunk);
-    this.#bytes += chunk.length;
-    return this.#bytes >= PEEK_BYTES || (this.#isEventStream && END_OF_EVENT.test(this.text));
+    this.bytes += chunk.length;
+    return this.bytes >= PEEK_BYTES || (this.#isEventStream && END_OF_EVENT.test(this.text));
   }
 
   /** Decoded. */

@@ -2,6 +2,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type * as Http from 'node:http';
 import type * as Net from 'node:net';
+import type { Socket } from 'node:net';
 import type { Refusal } from '../manager/refusal.js';
 import type { ResponseHead } from '../providers/response-head.js';
 import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './discard.js';
@@ -32,10 +33,7 @@ export function setHeaders(answer: IncomingMessage, headers: Readonly<Record<str
 
 /** An answer that came over no connection. */
 export function refusalAnswer(refusal: Refusal, request: ClientRequest): IncomingMessage {
-  const http = process.getBuiltinModule('node:http') as typeof Http;
-  const net = process.getBuiltinModule('node:net') as typeof Net;
-  const answer = new http.IncomingMessage(new net.Socket());
-  Object.assign(answer, {
+  const answer = createAnswer(detachedSocket(), {
     statusCode: refusal.status,
     statusMessage: refusal.statusText,
     httpVersion: '1.1',
@@ -48,6 +46,45 @@ export function refusalAnswer(refusal: Refusal, request: ClientRequest): Incomin
   if (request.method !== 'HEAD') answer.push(refusal.body);
   answer.push(null);
   return answer;
+}
+
+/**
+ * The same answer, read ahead as far as a stream keeps: the connection of a short one is free while it is decided
+ * what becomes of it.
+ */
+export function readAhead(answer: IncomingMessage): IncomingMessage {
+  const { statusCode, statusMessage, httpVersion, httpVersionMajor, httpVersionMinor, req } =
+    answer as IncomingMessage & { req: unknown };
+  const head = { statusCode, statusMessage, httpVersion, httpVersionMajor, httpVersionMinor, req };
+  const copy = createAnswer(detachedSocket(), head);
+  copy.rawHeaders.push(...answer.rawHeaders);
+  copy.headers = answer.headers;
+  answer.on('data', (chunk: Uint8Array) => {
+    if (!copy.push(chunk)) answer.pause();
+  });
+  answer.on('end', () => {
+    Object.assign(copy, {
+      complete: answer.complete,
+      rawTrailers: answer.rawTrailers,
+      trailers: answer.trailers,
+    });
+    copy.push(null);
+  });
+  answer.on('error', (error) => copy.destroy(error));
+  setHidden(copy, '_read', () => answer.resume());
+  copy.once('close', () => answer.destroy());
+  return copy;
+}
+
+function createAnswer(socket: Socket, members: object): IncomingMessage {
+  const http = process.getBuiltinModule('node:http') as typeof Http;
+  return Object.assign(new http.IncomingMessage(socket), members);
+}
+
+/** Answers have a socket, also when they are no longer read from one. */
+function detachedSocket(): Socket {
+  const net = process.getBuiltinModule('node:net') as typeof Net;
+  return new net.Socket();
 }
 
 /**

@@ -2,13 +2,15 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Lease } from '../manager/lease.js';
 import type { HttpSocket, Request, Send } from './http-internals.js';
-import { HANDLED, internalsOf, setHidden } from './http-internals.js';
+import { internalsOf, setHidden } from './http-internals.js';
 import { isBeforeConnection } from './network-failure.js';
+import type { SocketGate } from './socket-gate.js';
 
 export interface Circumstances {
   /** `_send` as it is without keymux. */
   readonly send: Send;
   readonly maxBodyBytes: number;
+  readonly gate: SocketGate | undefined;
   /** Returns what `emit` is to return. */
   onEvent(attempt: HttpAttempt, event: string | symbol, args: unknown[]): boolean;
 }
@@ -55,7 +57,6 @@ export class HttpAttempt {
     this.#circumstances = circumstances;
     this.#wire = previous === undefined ? wireOf(request) : previous.#wire;
     this.#emit = request.emit as Emit;
-    setHidden(request, HANDLED, true);
     setHidden(request, '_send', this.#onSend);
     setHidden(request, 'emit', (event: string | symbol, ...args: unknown[]) => {
       const isNews = event === 'response' || event === 'error';
@@ -84,6 +85,7 @@ export class HttpAttempt {
   /** Holds back what is written from now on, until `sendHead`. */
   park(): void {
     this.#mode = 'parked';
+    this.#circumstances.gate?.shut();
     setHidden(this.request, '_flush', () => {});
   }
 
@@ -101,6 +103,7 @@ export class HttpAttempt {
     if (first !== undefined && head !== undefined && typeof first.data === 'string') {
       first.data = head + first.data.slice(this.#wire.head.length);
     }
+    this.#circumstances.gate?.open();
     if (request.socket as HttpSocket | null) request._flush();
   }
 
@@ -180,6 +183,7 @@ export class HttpAttempt {
   /** What was written, and what will be, goes nowhere; to the application it looks sent. */
   dropOutput(): void {
     this.#mode = 'dropping';
+    this.#circumstances.gate?.shut();
     const { request } = this;
     setHidden(request, '_flush', () => {});
     const dropped = request.outputData;

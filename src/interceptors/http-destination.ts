@@ -44,6 +44,18 @@ export function statedOrigin(
   return host === request.host ? originOf(request.protocol, host, port) : undefined;
 }
 
+/**
+ * Whether a call with these arguments is what asks this agent for a connection, and not a request that an agent of
+ * another make sends on its behalf.
+ */
+export function isAgentOf(args: readonly unknown[], agent: Agent): boolean {
+  for (const argument of args) {
+    const stated = argument instanceof URL ? undefined : asOptions(argument)?.agent;
+    if (typeof stated === 'object' && stated !== null && stated !== agent) return false;
+  }
+  return true;
+}
+
 function optionsIn(args: readonly unknown[]): [ConnectOptions | undefined, ConnectOptions | undefined] {
   const [first, second] = args;
   if (typeof first !== 'string' && !(first instanceof URL)) return [undefined, asOptions(first)];

@@ -8,12 +8,20 @@ import type { ManagedOrigin } from '../manager/managed-origins.js';
 import type { Refusal } from '../manager/refusal.js';
 import { isRefusal } from '../manager/refusal.js';
 import type { ResponseHead } from '../providers/response-head.js';
-import { discardAnswer, headOf, refusalAnswer, setHeaders, watchBeginning } from './http-answer.js';
+import {
+  discardAnswer,
+  headOf,
+  readAhead,
+  refusalAnswer,
+  setHeaders,
+  watchBeginning,
+} from './http-answer.js';
 import { HttpAttempt } from './http-attempt.js';
 import type { FoundHead } from './http-head.js';
 import type { Request, Send } from './http-internals.js';
 import { setHidden } from './http-internals.js';
 import { codeOf, isNetworkFailure } from './network-failure.js';
+import type { SocketGate } from './socket-gate.js';
 import { orDeliver, reportOwnError, whenSettled } from './pass-through.js';
 
 export interface HttpRequest {
@@ -23,6 +31,7 @@ export interface HttpRequest {
   readonly managed: ManagedOrigin;
   /** Makes the same request anew; absent where nobody knows how it was made. */
   readonly remake?: (() => ClientRequest) | undefined;
+  readonly gate?: SocketGate | undefined;
   /** `_send` as it is without this. */
   readonly send: Send;
 }
@@ -44,7 +53,7 @@ export class HttpExchange {
   readonly #http: HttpRequest;
   readonly #app: Request;
   readonly #exchange: Exchange;
-  readonly #abortController = new AbortController();
+  #abortController: AbortController | undefined;
   readonly #first: HttpAttempt;
   #attempt: HttpAttempt;
   #phase: Phase = 'sending';
@@ -60,15 +69,19 @@ export class HttpExchange {
     this.#first = new HttpAttempt(request, {
       send: http.send,
       maxBodyBytes: managed.provider.retry.maxBodyBytes,
+      gate: http.gate,
       onEvent: (attempt, event, args) => this.#onEvent(attempt, event, args),
     });
     this.#attempt = this.#first;
+    const signal = (): AbortSignal => (this.#abortController ??= new AbortController()).signal;
     this.#exchange = manager.exchange(managed.pool, {
       method: found.method,
       path: found.path,
       hasIdempotencyKey: found.hasIdempotencyKey,
       canReplay: () => http.remake !== undefined && request.finished && this.#attempt.body !== undefined,
-      signal: this.#abortController.signal,
+      get signal() {
+        return signal();
+      },
     });
     const { destroy } = request;
     setHidden(request, 'destroy', (error?: Error) => this.#destroy(destroy, error));
@@ -94,13 +107,14 @@ export class HttpExchange {
   }
 
   #onFirst(result: Lease | Refusal): void {
+    const isTooLate = this.#isAborted || this.#phase !== 'sending';
     if (isRefusal(result)) {
-      if (this.#isAborted) return;
+      if (isTooLate) return;
       this.#phase = 'refusing';
       this.#attempt.dropOutput();
       // Not from within the call with which the application sends.
       process.nextTick(() => this.#answerWith(result));
-    } else if (this.#isAborted) {
+    } else if (isTooLate) {
       result.cancel();
     } else {
       this.#attempt.sendHead(this.#http.found.withKey(result.apiKey), result);
@@ -162,11 +176,17 @@ export class HttpExchange {
     judge: () => MaybePromise<Step>,
   ): void {
     const attempt = this.#attempt;
-    const follow = (step: Step): void => this.#follow(attempt, answer, head, step);
-    whenSettled(orDeliver(judge), follow, (error) => {
-      reportOwnError(error);
-      follow({ do: 'deliver' });
-    });
+    const step = orDeliver(judge);
+    // While another key is waited for, the connection may be needed by the request that holds it.
+    const kept = step instanceof Promise && answer !== undefined ? readAhead(answer) : answer;
+    whenSettled(
+      step,
+      (settled) => this.#follow(attempt, kept, head, settled),
+      (error) => {
+        reportOwnError(error);
+        this.#follow(attempt, kept, head, { do: 'deliver' });
+      },
+    );
   }
 
   #follow(
@@ -350,11 +370,11 @@ export class HttpExchange {
     if (this.#phase === 'delivered')
       return attempt.isFirst ? original.call(app, error) : attempt.destroy(app, error);
     this.#isAborted = true;
-    this.#abortController.abort();
+    this.#abortController?.abort();
     clearTimeout(this.#timer);
     this.#next?.lease.cancel();
     this.#next = undefined;
-    if (this.#phase === 'sending') {
+    if (this.#phase === 'sending' && this.#http.gate?.isWaiting !== true) {
       if (attempt.lease !== undefined) this.#exchange.aborted(attempt.lease);
       return attempt.isFirst ? original.call(app, error) : attempt.destroy(app, error);
     }

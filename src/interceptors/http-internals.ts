@@ -28,8 +28,10 @@ export interface RequestInternals {
   socket: Socket;
 }
 
-/** Marks a request that a copy of keymux takes care of. */
-export const HANDLED = Symbol.for('keymux.handled');
+/** Whether somebody, this copy of keymux or another, takes care of what the request sends. */
+export function isTakenOver(request: ClientRequest): boolean {
+  return Object.hasOwn(request, '_send');
+}
 
 export type Request = ClientRequest & RequestInternals;
 

@@ -10,14 +10,15 @@ import type { ManagedOrigin } from '../manager/managed-origins.js';
 import { isOwned } from '../manager/ownership.js';
 import type { Undo } from '../manager/phases.js';
 import type { ConnectOptions } from './http-destination.js';
-import { agentOrigin, statedOrigin } from './http-destination.js';
+import { agentOrigin, isAgentOf, statedOrigin } from './http-destination.js';
 import { HttpExchange } from './http-exchange.js';
 import { findKeyInHead } from './http-head.js';
 import type { Request, Send } from './http-internals.js';
-import { HANDLED, internalsOf } from './http-internals.js';
+import { internalsOf, isTakenOver } from './http-internals.js';
 import { keyFinderOf } from './key-placement.js';
 import { reportOwnError } from './pass-through.js';
 import { patch } from './patches.js';
+import { SocketGate } from './socket-gate.js';
 
 type Make = (this: unknown, ...args: unknown[]) => ClientRequest;
 type AddRequest = (this: Agent, request: ClientRequest, options: unknown, ...rest: unknown[]) => void;
@@ -60,7 +61,9 @@ export function installHttp(manager: KeyManager): Undo {
 interface Plan {
   readonly managed: ManagedOrigin;
   /** Absent where nobody knows how the request was made. */
-  readonly remake: (() => ClientRequest) | undefined;
+  readonly remake?: (() => ClientRequest) | undefined;
+  /** Absent where keymux does not know the agent. */
+  readonly gate?: SocketGate;
 }
 
 /** A call of `request` or `get` that is running. */
@@ -137,18 +140,20 @@ class HttpLayer {
   }
 
   #plan(agent: Agent, request: ClientRequest, options: unknown): void {
-    if (this.#isRemaking || isOwned() || typeof options !== 'object' || options === null) return;
+    if (this.#isRemaking || isOwned() || isTakenOver(request)) return;
+    if (typeof options !== 'object' || options === null) return;
     const making = this.#making;
     try {
       const origin = agentOrigin(request, options as ConnectOptions, agent);
       const managed = origin === undefined ? undefined : this.#manager.origins.find(origin);
-      const isByCall =
-        making !== undefined &&
-        !making.isPlanned &&
-        (managed === undefined || statedOrigin(request, making.protocol, making.args) === origin);
+      const isByCall = making !== undefined && !making.isPlanned && isAgentOf(making.args, agent);
       if (isByCall) making.isPlanned = true;
       if (managed !== undefined)
-        this.#plans.set(request, { managed, remake: isByCall ? making.remake : undefined });
+        this.#plans.set(request, {
+          managed,
+          remake: isByCall ? making.remake : undefined,
+          gate: new SocketGate(request, agent, options),
+        });
     } catch (error) {
       reportOwnError(error);
     }
@@ -173,7 +178,7 @@ class HttpLayer {
     try {
       this.#planByCall(request);
       const plan = this.#plans.get(request);
-      if (plan === undefined || request._header === null || HANDLED in request) return false;
+      if (plan === undefined || request._header === null || isTakenOver(request)) return false;
       this.#plans.delete(request);
       const found = findKeyInHead(request._header, keyFinderOf(plan.managed));
       if (found === undefined) return false;

@@ -1,10 +1,9 @@
-import type { Configuration } from '../config/configuration.js';
-import type { Credential } from '../core/credential.js';
-import { Secret } from '../core/secret.js';
 import { KeyManager } from '../manager/key-manager.js';
 import type { KeyManagerOptions, KeyManagerSeams } from '../manager/options.js';
 import type { Undo } from '../manager/phases.js';
 import { setProcessManager } from '../manager/registry.js';
+import { fromPortable } from '../manager/thread-news.js';
+import type { PortableConfiguration } from '../manager/thread-news.js';
 import { sharedTable } from '../state/attach.js';
 import { installPropagation } from './child-processes.js';
 import { installEnv } from './env.js';
@@ -21,7 +20,7 @@ const SLOT = Symbol.for('keymux.process-manager');
 const BRAND = Symbol.for('keymux.process-manager.instance');
 
 function slot(): Slot {
-  const holder = globalThis as { [SLOT]?: Slot };
+  const holder = globalThis as { [SLOT]?: Slot | undefined };
   return (holder[SLOT] ??= { instance: undefined, closing: undefined });
 }
 
@@ -72,14 +71,7 @@ export function instanceWith(options: KeyManagerOptions, seams: ProcessSeams): M
 function inherited(): Partial<KeyManagerSeams> {
   const shared = sharedTable();
   if (shared === undefined) return {};
-  const configuration = shared.payload as Omit<Configuration, 'credentials'> & {
-    credentials: (Omit<Credential, 'secret'> & { secret: string })[];
-  };
-  const credentials = configuration.credentials.map((credential) => ({
-    ...credential,
-    secret: new Secret(credential.secret),
-  }));
-  return { table: shared.table, configuration: { ...configuration, credentials } };
+  return { table: shared.table, configuration: fromPortable(shared.payload as PortableConfiguration) };
 }
 
 /** Ties a manager into this thread; what was done is undone in reverse. */

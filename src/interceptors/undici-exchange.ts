@@ -52,12 +52,14 @@ export class UndiciExchange {
     this.#manager = manager;
     this.request = request;
     const { maxBodyBytes } = managed.provider.retry;
-    this.#replay = replayOf(options.body, found.header('content-length'), maxBodyBytes);
+    this.#replay = replayOf(options.body, () => found.header('content-length'), maxBodyBytes);
     const signal = (): AbortSignal => (this.#abortController ??= new AbortController()).signal;
     this.exchange = manager.exchange(managed.pool, {
       method: options.method ?? 'GET',
       path: options.path,
-      hasIdempotencyKey: found.header('idempotency-key') !== undefined,
+      get hasIdempotencyKey() {
+        return found.header('idempotency-key') !== undefined;
+      },
       canReplay: () => this.#replay !== 'never' && request.isOpen(),
       get signal() {
         return signal();
@@ -288,7 +290,7 @@ class Attempt implements AttemptEvents {
         return true;
       default:
         this.#hold().add(chunk);
-        return false;
+        return this.#hold().bytes < DRAIN_BYTES;
     }
   }
 
@@ -354,7 +356,8 @@ class Attempt implements AttemptEvents {
         if (this.#follow({ do: 'deliver' })) this.#resume();
       },
     );
-    return false;
+    // A short answer is read meanwhile: another request may need the connection, and hold the key that this waits for.
+    return true;
   }
 
   #follow(step: Step): boolean {

@@ -53,17 +53,27 @@ interface ProgressHandler {
   onResponseStarted?(): void;
 }
 
-/** The part of a handler that only watches. */
-function progressOf(handler: ProgressHandler, attempt: AttemptEvents): ProgressHandler {
-  return {
-    onBodySent: (chunk) => {
-      if (attempt.tellsProgress) handler.onBodySent?.(chunk);
-    },
-    onRequestSent: () => {
-      if (attempt.tellsProgress) handler.onRequestSent?.();
-    },
-    onResponseStarted: () => handler.onResponseStarted?.(),
-  };
+/** What only watches, and need not know of the attempts after the first. */
+abstract class AttemptHandler<Handler extends ProgressHandler> implements ProgressHandler {
+  protected readonly handler: Handler;
+  protected readonly attempt: AttemptEvents;
+
+  constructor(handler: Handler, attempt: AttemptEvents) {
+    this.handler = handler;
+    this.attempt = attempt;
+  }
+
+  onBodySent(chunk: unknown): void {
+    if (this.attempt.tellsProgress) this.handler.onBodySent?.(chunk);
+  }
+
+  onRequestSent(): void {
+    if (this.attempt.tellsProgress) this.handler.onRequestSent?.();
+  }
+
+  onResponseStarted(): void {
+    this.handler.onResponseStarted?.();
+  }
 }
 
 // --- onConnect, onHeaders, … ------------------------------------------------------------------------------------
@@ -152,16 +162,33 @@ class CallbackReceiver implements Receiver {
   }
 
   createHandler(attempt: AttemptEvents): CallbackHandler {
-    return {
-      ...progressOf(this.#handler, attempt),
-      onConnect: (abort, context) => attempt.start(abort, context),
-      onUpgrade: (status, raw, socket) => attempt.upgrade(new RawHead(status, raw, ''), socket),
-      onHeaders: (status, raw, resume, statusText) =>
-        attempt.head(new RawHead(status, raw, statusText), resume),
-      onData: (chunk) => attempt.data(chunk),
-      onComplete: (trailers) => attempt.end(trailers),
-      onError: (error) => attempt.error(error),
-    };
+    return new CallbackAttemptHandler(this.#handler, attempt);
+  }
+}
+
+class CallbackAttemptHandler extends AttemptHandler<CallbackHandler> implements CallbackHandler {
+  onConnect(abort: Abort, context: unknown): void {
+    this.attempt.start(abort, context);
+  }
+
+  onUpgrade(status: number, raw: RawHeaders, socket: unknown): void {
+    this.attempt.upgrade(new RawHead(status, raw, ''), socket);
+  }
+
+  onHeaders(status: number, raw: RawHeaders, resume: () => void, statusText: string): boolean {
+    return this.attempt.head(new RawHead(status, raw, statusText), resume);
+  }
+
+  onData(chunk: Uint8Array): boolean {
+    return this.attempt.data(chunk);
+  }
+
+  onComplete(trailers: unknown): void {
+    this.attempt.end(trailers);
+  }
+
+  onError(error: unknown): void {
+    this.attempt.error(error);
   }
 }
 
@@ -303,20 +330,33 @@ class ControlledReceiver implements Receiver {
   }
 
   createHandler(attempt: AttemptEvents): ControlledHandler {
-    return {
-      ...progressOf(this.#handler, attempt),
-      onRequestStart: (controller, context) => attempt.start((reason) => controller.abort(reason), context),
-      onRequestUpgrade: (controller, status, headers, socket) =>
-        attempt.upgrade(new ParsedHead(status, headers, undefined, controller.rawHeaders), socket),
-      onResponseStart: (controller, status, headers, text) => {
-        const head = new ParsedHead(status, headers, text, controller.rawHeaders);
-        if (!attempt.head(head, () => controller.resume())) controller.pause();
-      },
-      onResponseData: (controller, chunk) => {
-        if (!attempt.data(chunk)) controller.pause();
-      },
-      onResponseEnd: (controller, parsed) => attempt.end({ parsed, raw: controller.rawTrailers }),
-      onResponseError: (_controller, error) => attempt.error(error),
-    };
+    return new ControlledAttemptHandler(this.#handler, attempt);
+  }
+}
+
+class ControlledAttemptHandler extends AttemptHandler<ControlledHandler> implements ControlledHandler {
+  onRequestStart(controller: Controller, context: unknown): void {
+    this.attempt.start((reason) => controller.abort(reason), context);
+  }
+
+  onRequestUpgrade(controller: Controller, status: number, headers: ParsedHeaders, socket: unknown): void {
+    this.attempt.upgrade(new ParsedHead(status, headers, undefined, controller.rawHeaders), socket);
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: ParsedHeaders, text?: string): void {
+    const head = new ParsedHead(status, headers, text, controller.rawHeaders);
+    if (!this.attempt.head(head, () => controller.resume())) controller.pause();
+  }
+
+  onResponseData(controller: Controller, chunk: Uint8Array): void {
+    if (!this.attempt.data(chunk)) controller.pause();
+  }
+
+  onResponseEnd(controller: Controller, parsed: unknown): void {
+    this.attempt.end({ parsed, raw: controller.rawTrailers });
+  }
+
+  onResponseError(_controller: Controller | null, error: unknown): void {
+    this.attempt.error(error);
   }
 }

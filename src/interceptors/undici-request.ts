@@ -29,21 +29,23 @@ export function findKey(options: DispatchOptions, finder: KeyFinder): FoundReque
   const headers = new DispatchedHeaders(options.headers);
   const inPath = finder.inPath(options.path);
   const inHeaders = headers.find(finder);
-  const inQuery = Object.entries(options.query ?? {}).flatMap(([name, value]) =>
-    finder.isQueryKey(name, value) ? [name] : [],
-  );
+  const inQuery = options.query === undefined ? [] : namesOfKeys(options.query, finder);
   if (inPath === undefined && inHeaders.length === 0 && inQuery.length === 0) return undefined;
   return {
     header: (name) => headers.get(name),
     withKey: (key) => ({
       ...options,
-      ...(inPath === undefined ? {} : { path: inPath(key) }),
-      ...(inHeaders.length === 0 ? {} : { headers: headers.withKey(inHeaders, key) }),
+      path: inPath === undefined ? options.path : inPath(key),
+      headers: inHeaders.length === 0 ? options.headers : headers.withKey(inHeaders, key),
       ...(inQuery.length === 0
         ? {}
         : { query: { ...options.query, ...Object.fromEntries(inQuery.map((name) => [name, key])) } }),
     }),
   };
+}
+
+function namesOfKeys(query: object, finder: KeyFinder): string[] {
+  return Object.entries(query).flatMap(([name, value]) => (finder.isQueryKey(name, value) ? [name] : []));
 }
 
 interface FoundHeader {
@@ -129,14 +131,13 @@ function isIterable(value: unknown): value is Iterable<unknown> {
  * Whether a body can be sent again: what lies in memory can; what is generated (as the body of a `fetch` is) can be
  * `collect`ed first if it says that it is small enough.
  */
-export function replayOf(body: unknown, contentLength: string | undefined, maxBytes: number): Replay {
+export function replayOf(body: unknown, contentLength: () => string | undefined, maxBytes: number): Replay {
   if (body === undefined || body === null || typeof body === 'string') return 'ready';
   if (ArrayBuffer.isView(body) || body instanceof ArrayBuffer) return 'ready';
   if (IN_MEMORY.has(Object.prototype.toString.call(body))) return 'ready';
   const isGenerated = typeof body === 'object' && Symbol.asyncIterator in body && !('pipe' in body);
-  return isGenerated && contentLength !== undefined && Number(contentLength) <= maxBytes
-    ? 'collect'
-    : 'never';
+  // Without a length this is NaN, which is within no limit.
+  return isGenerated && Number(contentLength()) <= maxBytes ? 'collect' : 'never';
 }
 
 /** By name, since each undici has classes of its own. */
@@ -150,25 +151,19 @@ export async function collectBody(body: unknown): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-const urlSymbols = new WeakMap<object, symbol>();
+/** By dispatcher; `undefined` for those that are bound to none. */
+const boundOrigins = new WeakMap<object, string | undefined>();
 
 /**
  * The origin that a client or pool is bound to. An agent has none: it chooses one of its pools, which is dispatched to
  * in turn. Only this decides where a request goes; `options.origin` does not.
  */
 export function boundOrigin(dispatcher: object): string | undefined {
-  const prototype = Object.getPrototypeOf(dispatcher) as object;
-  let symbol = urlSymbols.get(prototype);
-  if (symbol === undefined) {
-    symbol = Object.getOwnPropertySymbols(dispatcher).find(({ description }) => description === 'url');
-    if (symbol === undefined) return undefined;
-    urlSymbols.set(prototype, symbol);
-  }
-  const url: unknown = Reflect.get(dispatcher, symbol);
-  return url instanceof URL ? url.origin : undefined;
-}
-
-/** What an agent chooses its pool by. */
-export function statedOrigin({ origin }: DispatchOptions): string | undefined {
-  return origin instanceof URL ? origin.origin : origin;
+  const known = boundOrigins.get(dispatcher);
+  if (known !== undefined || boundOrigins.has(dispatcher)) return known;
+  const symbol = Object.getOwnPropertySymbols(dispatcher).find(({ description }) => description === 'url');
+  const url: unknown = symbol === undefined ? undefined : Reflect.get(dispatcher, symbol);
+  const origin = url instanceof URL ? url.origin : undefined;
+  boundOrigins.set(dispatcher, origin);
+  return origin;
 }

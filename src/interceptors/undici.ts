@@ -12,14 +12,17 @@ import { patch, trapFirstUse } from './patches.js';
 import { ATTEMPT, UndiciExchange } from './undici-exchange.js';
 import { receiverOf } from './undici-handlers.js';
 import type { Dispatch, DispatchOptions, Dispatcher } from './undici-request.js';
-import { boundOrigin, findKey, statedOrigin } from './undici-request.js';
-
-/** The dispatcher through which a request came to the one that is bound to its origin. */
-const CAME_THROUGH = Symbol.for('keymux.came-through');
+import { boundOrigin, findKey } from './undici-request.js';
 
 interface RoutedOptions extends DispatchOptions {
   readonly [ATTEMPT]?: boolean;
-  readonly [CAME_THROUGH]?: { readonly dispatcher: Dispatcher; readonly dispatch: Dispatch };
+}
+
+/** An agent that is choosing a pool: that pool may be closed when the request has to be sent again. */
+interface Route {
+  readonly options: DispatchOptions;
+  readonly dispatcher: Dispatcher;
+  readonly dispatch: Dispatch;
 }
 
 interface DispatcherPrototype {
@@ -33,10 +36,11 @@ const GLOBAL_DISPATCHERS = [Symbol.for('undici.globalDispatcher.1'), Symbol.for(
 export function installUndici(manager: KeyManager): Undo {
   const undos: (() => unknown)[] = [];
   const patched = new WeakSet<DispatcherPrototype>();
+  const layer = new UndiciLayer(manager);
   const patchPrototype = (prototype: DispatcherPrototype): void => {
     if (patched.has(prototype)) return;
     patched.add(prototype);
-    undos.push(patch(prototype, 'dispatch', (original) => createDispatch(manager, original)));
+    undos.push(patch(prototype, 'dispatch', (original) => layer.wrapDispatch(original)));
   };
   const patchLoaded = (): boolean => {
     const found = GLOBAL_DISPATCHERS.map((symbol) => prototypeOf(Reflect.get(globalThis, symbol)));
@@ -117,24 +121,67 @@ function isDispatcherPrototype(object: unknown): object is DispatcherPrototype {
   return typeof object === 'object' && object !== null && Object.hasOwn(object, 'dispatch');
 }
 
-function createDispatch(
-  manager: KeyManager,
-  original: DispatcherPrototype['dispatch'],
-): DispatcherPrototype['dispatch'] {
-  return function dispatch(options, handler) {
-    let routedOptions = options;
-    let exchange: UndiciExchange | undefined;
-    try {
-      if (isCandidate(options, handler)) {
-        const origin = boundOrigin(this);
-        if (origin === undefined) routedOptions = routed(manager, this, original, options);
-        else exchange = exchangeFor(manager, origin, this, original, options, handler);
+class UndiciLayer {
+  readonly #manager: KeyManager;
+  #route: Route | undefined;
+
+  constructor(manager: KeyManager) {
+    this.#manager = manager;
+  }
+
+  wrapDispatch(original: DispatcherPrototype['dispatch']): DispatcherPrototype['dispatch'] {
+    const dispatchOf =
+      (dispatcher: Dispatcher): Dispatch =>
+      (options, handler) =>
+        original.call(dispatcher, options, handler);
+    const handle = (dispatcher: Dispatcher, options: RoutedOptions, handler: object): boolean => {
+      const outer = this.#route;
+      let exchange: UndiciExchange | undefined;
+      try {
+        if (isCandidate(options, handler)) {
+          const origin = boundOrigin(dispatcher);
+          if (origin !== undefined)
+            exchange = this.#exchangeFor(origin, dispatcher, dispatchOf, options, handler);
+          else if (outer?.options !== options)
+            this.#route = { options, dispatcher, dispatch: dispatchOf(dispatcher) };
+        }
+      } catch (error) {
+        reportOwnError(error);
       }
-    } catch (error) {
-      reportOwnError(error);
-    }
-    return exchange === undefined ? original.call(this, routedOptions, handler) : exchange.begin();
-  };
+      try {
+        return exchange === undefined ? original.call(dispatcher, options, handler) : exchange.begin();
+      } finally {
+        this.#route = outer;
+      }
+    };
+    return function (this: Dispatcher, options, handler) {
+      return handle(this, options, handler);
+    };
+  }
+
+  #exchangeFor(
+    origin: string,
+    dispatcher: Dispatcher,
+    dispatchOf: (dispatcher: Dispatcher) => Dispatch,
+    options: RoutedOptions,
+    handler: object,
+  ): UndiciExchange | undefined {
+    const managed = this.#manager.origins.find(origin);
+    if (managed === undefined) return undefined;
+    const found = findKey(options, keyFinderOf(managed));
+    if (found === undefined) return undefined;
+    const dispatch = dispatchOf(dispatcher);
+    const route = this.#route?.options === options ? this.#route : { dispatcher, dispatch };
+    return new UndiciExchange(this.#manager, {
+      options,
+      found,
+      managed,
+      receiver: receiverOf(handler),
+      dispatch,
+      redispatch: route.dispatch,
+      isOpen: () => route.dispatcher.closed !== true && route.dispatcher.destroyed !== true,
+    });
+  }
 }
 
 /** Arguments that are of no use are undici's to refuse. */
@@ -143,43 +190,4 @@ function isCandidate(options: unknown, handler: unknown): options is RoutedOptio
   if (typeof handler !== 'object' || handler === null) return false;
   const { [ATTEMPT]: isAttempt, path, method } = options as Partial<RoutedOptions>;
   return isAttempt !== true && typeof path === 'string' && method !== 'CONNECT' && !isOwned();
-}
-
-/** An agent is remembered: a pool that it chose may be closed when the request has to be sent again. */
-function routed(
-  manager: KeyManager,
-  dispatcher: Dispatcher,
-  original: DispatcherPrototype['dispatch'],
-  options: RoutedOptions,
-): RoutedOptions {
-  const origin = statedOrigin(options);
-  if (options[CAME_THROUGH] !== undefined || origin === undefined) return options;
-  if (manager.origins.find(origin) === undefined) return options;
-  const dispatch: Dispatch = (again, handler) => original.call(dispatcher, again, handler);
-  return { ...options, [CAME_THROUGH]: { dispatcher, dispatch } };
-}
-
-function exchangeFor(
-  manager: KeyManager,
-  origin: string,
-  dispatcher: Dispatcher,
-  original: DispatcherPrototype['dispatch'],
-  options: RoutedOptions,
-  handler: object,
-): UndiciExchange | undefined {
-  const managed = manager.origins.find(origin);
-  if (managed === undefined) return undefined;
-  const found = findKey(options, keyFinderOf(managed));
-  if (found === undefined) return undefined;
-  const dispatch: Dispatch = (attempt, events) => original.call(dispatcher, attempt, events);
-  const route = options[CAME_THROUGH] ?? { dispatcher, dispatch };
-  return new UndiciExchange(manager, {
-    options,
-    found,
-    managed,
-    receiver: receiverOf(handler),
-    dispatch,
-    redispatch: route.dispatch,
-    isOpen: () => route.dispatcher.closed !== true && route.dispatcher.destroyed !== true,
-  });
 }

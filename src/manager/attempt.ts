@@ -8,7 +8,8 @@ import { ABORTED, REFUSED_BEFORE_PROCESSING } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { RetryPolicy } from '../core/provider.js';
 import { bodyVerdict, headVerdict } from '../providers/classification.js';
-import type { ResponseHead } from '../providers/classification.js';
+import type { ResponseHead } from '../providers/response-head.js';
+import { spentUntil } from '../providers/retry-after.js';
 import type { Events } from './events.js';
 import { Lease } from './lease.js';
 import type { Member } from './members.js';
@@ -46,8 +47,8 @@ const TROUBLE_REPETITIONS = 2;
 const TROUBLE_DELAY_MS = 100;
 
 export interface AttemptContext {
-  now(): number;
-  random(): number;
+  readonly now: () => number;
+  readonly random: () => number;
   readonly events: Events;
 }
 
@@ -69,7 +70,7 @@ export class Exchange {
   readonly #startedAt: number;
   #attempts = 0;
   #troubles = 0;
-  #policy: RetryPolicy | undefined;
+  readonly #policy: RetryPolicy | undefined;
 
   constructor(context: AttemptContext, pool: Pool, facts: RequestFacts) {
     this.#context = context;
@@ -89,7 +90,11 @@ export class Exchange {
 
   /** The head of an answer is there. */
   afterHead(lease: Lease, head: ResponseHead): MaybePromise<Step> {
-    const verdict = headVerdict(lease.member.provider, head, this.#context.now());
+    const now = this.#context.now();
+    // A refusal tells by itself when to come back.
+    const spent = head.status < 400 ? spentUntil(head, now) : undefined;
+    if (spent !== undefined) this.#pool.learnShortage(lease.member, spent.at);
+    const verdict = headVerdict(lease.member.provider, head, now);
     return verdict === 'needs-body' ? PEEK : this.#conclude(lease, verdict);
   }
 
@@ -188,10 +193,14 @@ export class Exchange {
   #acquire(excluded: ReadonlySet<Member>): MaybePromise<Lease | Shut> {
     const now = this.#context.now();
     const { maxWaitMs = 0, deadlineMs = 0 } = this.#policy ?? {};
+    const facts = this.#facts;
     return this.#pool.acquire({
       excluded,
       waitUntil: Math.min(now + maxWaitMs, this.#startedAt + deadlineMs),
-      signal: this.#facts.signal,
+      // Only who has to wait looks at it, and an adapter may have to make one.
+      get signal() {
+        return facts.signal;
+      },
     });
   }
 

@@ -13,10 +13,13 @@ import type { KeyManagerOptions, KeyManagerSeams } from './options.js';
 import { LeasedPermits, LocalPermits } from './permits.js';
 import type { PermitSource } from './permits.js';
 import { PhaseRunner } from './phases.js';
+import { leavePlace } from './places.js';
 import type { PoolContext } from './pool.js';
 import { Roster } from './roster.js';
 import { chooseStore, fingerprintKeyFor } from './store-choice.js';
+import { SourceWatch } from './source-watch.js';
 import { Sync } from './sync.js';
+import { hearThreads, tellThreads, toPortable } from './thread-news.js';
 import { Verdicts } from './verdicts.js';
 
 const DRAIN_MS = 5_000;
@@ -37,6 +40,7 @@ export class Engine {
   readonly #phases = new PhaseRunner();
   readonly #notices: Notices;
   readonly #fingerprintKey: () => Uint8Array;
+  readonly #watch = new SourceWatch(() => this.#reloadChanged());
   #expiry: { timer: NodeJS.Timeout; at: number } | undefined;
   #recovery: Promise<void> | 'done' | undefined;
   #leasesOut = 0;
@@ -70,7 +74,7 @@ export class Engine {
     this.verdicts = new Verdicts({ ...this.context, events: this.events, sync: this.sync });
 
     this.roster = new Roster(this.context, this.#fingerprintKey, dependencies.configuration);
-    phases.run('provider discovery', () => this.adopt(dependencies.configuration));
+    phases.run('provider discovery', () => this.#adopt(dependencies.configuration));
     if (seams.shareWithThreads === true) phases.onUndo('provider discovery', () => unshareTable());
     if (seams.recovery !== 'lazy') void this.recovered();
   }
@@ -81,11 +85,19 @@ export class Engine {
     if (undo !== undefined) this.#phases.onUndo('integration', undo);
   }
 
-  adopt(configuration: Configuration): void {
+  /** Reads the configuration anew; a faulty one throws and changes nothing. */
+  reload(): void {
+    const configuration = readConfiguration(this.#options);
+    this.#takeUp(configuration);
+    if (this.#seams.shareWithThreads === true) tellThreads(configuration);
+  }
+
+  #adopt(configuration: Configuration): void {
     if (this.#seams.shareWithThreads === true) {
-      shareTable(this.table, portable(configuration));
+      shareTable(this.table, toPortable(configuration));
     }
     this.roster.adopt(configuration);
+    this.#watch.follow(configuration.sources);
     if (this.#recovery === 'done') this.sync.track(this.roster.members.values());
   }
 
@@ -156,8 +168,17 @@ export class Engine {
   }
 
   #startServices(): void {
-    // One thread of a process follows the store for all of them: they share the table.
-    if (this.#seams.table === undefined) this.sync.start();
+    // One thread of a process follows the store and the files for all of them.
+    if (this.#seams.table === undefined) {
+      this.sync.start();
+      this.#watch.start();
+      this.#phases.onUndo('background services', () => this.#watch.stop());
+    } else {
+      this.#phases.onUndo(
+        'background services',
+        hearThreads((news) => this.#takeUp(news)),
+      );
+    }
     const onExit = (): void => {
       void this.permits.close();
       void this.sync.flushUsage();
@@ -169,6 +190,20 @@ export class Engine {
       await this.permits.close();
       await this.sync.stop();
     });
+  }
+
+  #takeUp(configuration: Configuration): void {
+    this.#adopt(configuration);
+    this.events.emit('reloaded', { keys: configuration.credentials.length, at: this.context.now() });
+  }
+
+  /** A file was changed while the program runs; what is wrong with it must not stop anything. */
+  #reloadChanged(): void {
+    try {
+      this.reload();
+    } catch (error) {
+      this.#notices.faultyReload(error);
+    }
   }
 
   #drain(): Promise<void> {
@@ -183,10 +218,8 @@ export class Engine {
   }
 
   #recordOutcome(lease: Lease, outcome: Outcome, latencyMs: number): void {
-    const { rows } = lease.member;
-    this.table.add(rows.key, COUNTER.pending, -1);
-    this.table.add(rows.provider, COUNTER.pending, -1);
-    if (outcome.kind === 'success') this.table.recordLatency(rows.key, latencyMs);
+    leavePlace(lease.member, this.table);
+    if (outcome.kind === 'success') this.table.recordLatency(lease.member.rows.key, latencyMs);
     this.verdicts.apply(lease.member, outcome, lease.seen);
     this.roster.wake();
   }
@@ -220,12 +253,3 @@ const STDERR_LOGGER: Logger = {
   warn: (message) => void process.stderr.write(`${message}\n`),
   info: () => {},
 };
-
-/** The configuration as a worker thread can receive it: keys in the open, since a clone cannot carry a `Secret`. */
-function portable(configuration: Configuration): unknown {
-  const credentials = configuration.credentials.map((credential) => ({
-    ...credential,
-    secret: credential.secret.reveal(),
-  }));
-  return { ...configuration, credentials };
-}

@@ -67,7 +67,7 @@ export class Events {
 
   emit<Name extends EventName>(name: Name, event: KeymuxEvents[Name]): void {
     channel(`keymux:${name}`).publish(event);
-    for (const listener of this.#emitter.listeners(name)) {
+    for (const listener of this.#emitter.listeners(name) as Listener<Name>[]) {
       try {
         listener(event);
       } catch (error) {

@@ -9,6 +9,8 @@ const MILLION = 1_000_000;
 /** Each request counts this much against all before it. */
 const SHARE = 1 / 8;
 const HALF_LIFE_MS = 30_000;
+/** Less than this is forgotten, so that a threshold of 1 can be met again. */
+const NEGLIGIBLE = 0.01;
 
 export function healthScore(table: StateTable, providerRow: number, now: number): number {
   return 1 - troubleShare(table, providerRow, now);
@@ -26,5 +28,6 @@ function troubleShare(table: StateTable, providerRow: number, now: number): numb
   const share = table.get(providerRow, COUNTER.troublePpm) / MILLION;
   if (share === 0) return 0;
   const ageMs = Math.max(0, now - table.timeOf(table.get(providerRow, COUNTER.troubleAt)));
-  return share * 0.5 ** (ageMs / HALF_LIFE_MS);
+  const faded = share * 0.5 ** (ageMs / HALF_LIFE_MS);
+  return faded < NEGLIGIBLE ? 0 : faded;
 }

@@ -7,7 +7,6 @@ import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import { Exchange } from './attempt.js';
 import type { RequestFacts } from './attempt.js';
-import { readConfiguration } from './discovery.js';
 import { Engine } from './engine.js';
 import type { EventName, Events, Listener } from './events.js';
 import { explain, inspect } from './inspection.js';
@@ -178,12 +177,14 @@ export class KeyManager implements AsyncDisposable {
 
   // --- life ---------------------------------------------------------------------------------------------------
 
-  /** Reads environment, `.env` and file anew. A faulty configuration throws and changes nothing. */
+  /**
+   * Reads environment, `.env` and file anew, as happens by itself within seconds when one of the files changes. A
+   * faulty configuration throws and changes nothing.
+   */
   reload(): void {
     this.#refuseWhenClosed();
-    const next = readConfiguration(this.#options);
-    this.#engine.adopt(next);
-    this.events.emit('reloaded', { keys: next.credentials.length, at: this.now() });
+    void this.#engine.recovered();
+    this.#engine.reload();
   }
 
   /**

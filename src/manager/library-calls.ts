@@ -199,7 +199,8 @@ const PEEK_BYTES = 4_096;
 /** Reads at most the first 4 KiB; the response that comes back still has all of its body. */
 async function peekResponse(response: Response): Promise<{ response: Response; text: string }> {
   if (response.body === null) return { response, text: '' };
-  const [forPeek, forCaller] = response.body.tee();
+  const body: ReadableStream<Uint8Array> = response.body;
+  const [forPeek, forCaller] = body.tee();
   const reader = forPeek.getReader();
   const chunks: Uint8Array[] = [];
   let size = 0;

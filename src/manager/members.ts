@@ -83,6 +83,8 @@ export function standingOf(member: Member, table: StateTable): Standing {
     blockedUntil: table.blockedUntil(rows.bucket),
     pending: table.get(rows.key, COUNTER.pending),
     successes: table.get(rows.key, COUNTER.successes),
+    bucketPending: table.get(rows.bucket, COUNTER.pending),
+    bucketSuccesses: table.get(rows.bucket, COUNTER.successes),
     providerPending: table.get(rows.provider, COUNTER.pending),
     providerSuccesses: table.get(rows.provider, COUNTER.successes),
   };

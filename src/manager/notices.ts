@@ -26,6 +26,12 @@ export class Notices {
     this.#logger.warn(`keymux: ${message} ${fix}`);
   }
 
+  /** A configuration that was changed while the program runs is faulty; the old one stays in force. */
+  faultyReload(error: unknown): void {
+    const fix = error instanceof KeymuxError ? error.fix : 'Mend the file.';
+    this.#logger.warn(`keymux: the changed configuration is not used: ${messageOf(error)} ${fix}`);
+  }
+
   trouble(error: unknown): void {
     const fix = error instanceof KeymuxError ? error.fix : 'Requests go on meanwhile; see to the store.';
     this.tell({ kind: 'degraded', message: messageOf(error), fix });

@@ -1,4 +1,3 @@
-import type { KeymuxError } from '../core/errors.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { Obstacle, Strategy } from '../core/select.js';
 import { obstacleOf, slowStartObstacle, strategies } from '../core/select.js';
@@ -11,6 +10,7 @@ import type { Member, MemberContender } from './members.js';
 import { standingOf } from './members.js';
 import type { Permit, PermitSource, Shortage } from './permits.js';
 import { isShortage } from './permits.js';
+import { leavePlace, takeLastResortPlace, takePlace } from './places.js';
 import { WaitingRoom } from './waiting-room.js';
 
 /** No key can be had now. */
@@ -32,7 +32,7 @@ export interface AcquireOptions {
 export interface PoolContext extends LeaseOwner {
   readonly table: StateTable;
   readonly permits: PermitSource;
-  random(): number;
+  readonly random: () => number;
   /** A lease went out; `recordEnd` says when it is over. */
   leaseOut(): void;
   /** A bucket ran out of permits. */
@@ -45,8 +45,6 @@ export interface PoolContext extends LeaseOwner {
 const SHORTAGE_RECHECK_MS = 2_000;
 /** While requests of other threads hold a key's slow start, no event of ours tells when they are answered. */
 const BUSY_RECHECK_MS = 25;
-/** How often a key that was guessed to be dead may be tried when nothing else is left. */
-const LAST_RESORT_EVERY_MS = 5_000;
 
 /** The keys that can serve one service, and the choice among them. */
 export class Pool {
@@ -186,48 +184,61 @@ export class Pool {
   }
 
   #tryOneOf(
-    candidates: MemberContender[],
+    candidates: readonly MemberContender[],
     excluded: ReadonlySet<Member>,
     now: number,
   ): MaybePromise<Lease | Shut> {
-    const { table, permits } = this.#context;
+    const { table } = this.#context;
+    let rest = candidates;
     let busy = false;
     for (;;) {
-      const chosen = this.#pick(candidates);
+      const chosen = this.#pick(rest);
       if (chosen === undefined) return this.#lastResort(excluded, now) ?? this.shut(excluded, busy, now);
       const { member } = chosen;
-      candidates = candidates.filter((candidate) => candidate !== chosen);
-      if (!this.#reserve(member, now)) {
+      rest = rest.filter((candidate) => candidate !== chosen);
+      if (!takePlace(member, table, now)) {
         busy = true;
         continue;
       }
-      const permit = permits.take(member.bucket, now);
-      if (permit instanceof Promise) {
-        return permit.then(
-          (settled) => this.#leaseWith(member, settled) ?? this.#tryOneOf(candidates, excluded, now),
-          (error: KeymuxError) => {
-            this.#release(member);
-            throw error;
-          },
-        );
-      }
-      const lease = this.#leaseWith(member, permit);
+      const others = rest;
+      const lease = this.#leaseOf(member, now);
+      if (lease instanceof Promise)
+        return lease.then((taken) => taken ?? this.#tryOneOf(others, excluded, now));
       if (lease !== undefined) return lease;
-      if (table.blockedUntil(member.rows.bucket) > now) {
-        candidates = candidates.filter((candidate) => candidate.member.rows.bucket !== member.rows.bucket);
-      }
+      rest = rest.filter((candidate) => candidate.member.rows.bucket !== member.rows.bucket);
+    }
+  }
+
+  #lastResort(excluded: ReadonlySet<Member>, now: number): MaybePromise<Lease | Shut> | undefined {
+    const found = this.#contenders.find(
+      ({ member }) => !excluded.has(member) && takeLastResortPlace(member, this.#context.table, now),
+    );
+    if (found === undefined) return undefined;
+    const lease = this.#leaseOf(found.member, now);
+    if (!(lease instanceof Promise)) return lease;
+    return lease.then((taken) => taken ?? this.shut(excluded, false, now));
+  }
+
+  /** A lease for a member in which this request has a place; undefined, and the place left, where permits are out. */
+  #leaseOf(member: Member, now: number): MaybePromise<Lease | undefined> {
+    const leave = (error: unknown): never => {
+      leavePlace(member, this.#context.table);
+      throw error;
+    };
+    try {
+      const permit = this.#context.permits.take(member.bucket, now);
+      if (permit instanceof Promise) return permit.then((taken) => this.#leaseWith(member, taken), leave);
+      return this.#leaseWith(member, permit);
+    } catch (error) {
+      return leave(error);
     }
   }
 
   #leaseWith(member: Member, permit: Permit | Shortage): Lease | undefined {
     const { table } = this.#context;
     if (isShortage(permit)) {
-      this.#release(member);
-      const until = Math.min(permit.retryAt, this.#context.now() + SHORTAGE_RECHECK_MS);
-      table.setBlockedUntil(member.rows.bucket, until);
-      table.bumpGeneration();
-      this.#shortages.set(member.rows.bucket, permit.retryAt);
-      this.#context.onShortage(member, permit.retryAt);
+      leavePlace(member, table);
+      this.#noteShortage(member, permit.retryAt, this.#context.now() + SHORTAGE_RECHECK_MS);
       return undefined;
     }
     this.#shortages.delete(member.rows.bucket);
@@ -241,58 +252,18 @@ export class Pool {
     });
   }
 
-  /** Takes a place among the unanswered requests of the key and its provider. */
-  #reserve(member: Member, now: number): boolean {
-    const { table } = this.#context;
-    const { key, provider } = member.rows;
-    table.add(key, COUNTER.pending, 1);
-    table.add(provider, COUNTER.pending, 1);
-    const standing = standingOf(member, table);
-    const others = {
-      ...standing,
-      pending: standing.pending - 1,
-      providerPending: standing.providerPending - 1,
-    };
-    if (slowStartObstacle(others, now) === undefined) {
-      table.set(key, COUNTER.lastUsed, table.tickOf(now));
-      return true;
-    }
-    this.#release(member);
-    return false;
+  /** A provider said that the bucket's allowance is spent until then: nothing is sent that would only be refused. */
+  learnShortage(member: Member, retryAt: number): void {
+    if (retryAt > this.#context.table.blockedUntil(member.rows.bucket))
+      this.#noteShortage(member, retryAt, retryAt);
   }
 
-  #release(member: Member): void {
+  #noteShortage(member: Member, retryAt: number, lookAgainAt: number): void {
     const { table } = this.#context;
-    table.add(member.rows.key, COUNTER.pending, -1);
-    table.add(member.rows.provider, COUNTER.pending, -1);
-  }
-
-  /**
-   * When every key is out, one that rests only on a guess that it is dead is tried now and then: the provider's
-   * own answer is worth more than our guess, and it may be the only key there is.
-   */
-  #lastResort(excluded: ReadonlySet<Member>, now: number): MaybePromise<Lease | Shut> | undefined {
-    const { table, permits } = this.#context;
-    for (const { member } of this.#contenders) {
-      if (excluded.has(member) || table.disabled(member.rows.key)) continue;
-      const standing = standingOf(member, table);
-      const { key } = standing;
-      if (key.status !== 'resting' || key.source !== 'guessed' || key.reason === 'rate-limited') continue;
-      if (obstacleOf({ ...standing, key: FRESH_KEY }, now) !== undefined) continue;
-      if (standing.pending > 0) continue;
-      const lastUsedAt = table.timeOf(table.get(member.rows.key, COUNTER.lastUsed));
-      if (now - lastUsedAt < LAST_RESORT_EVERY_MS) continue;
-      table.add(member.rows.key, COUNTER.pending, 1);
-      table.add(member.rows.provider, COUNTER.pending, 1);
-      table.set(member.rows.key, COUNTER.lastUsed, table.tickOf(now));
-      const permit = permits.take(member.bucket, now);
-      if (permit instanceof Promise) {
-        return permit.then((settled) => this.#leaseWith(member, settled) ?? this.shut(excluded, false, now));
-      }
-      const lease = this.#leaseWith(member, permit);
-      if (lease !== undefined) return lease;
-    }
-    return undefined;
+    table.setBlockedUntil(member.rows.bucket, Math.min(retryAt, lookAgainAt));
+    table.bumpGeneration();
+    this.#shortages.set(member.rows.bucket, retryAt);
+    this.#context.onShortage(member, retryAt);
   }
 
   /** When the first key that is not excluded returns. */
@@ -320,5 +291,3 @@ export class Pool {
     });
   }
 }
-
-const FRESH_KEY = { status: 'healthy', version: 0, level: 0, strikes: 0 } as const;

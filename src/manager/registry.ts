@@ -28,7 +28,7 @@ const SHARED = Symbol.for('keymux.registry');
 
 /** One registry per thread, found by every copy of the package. */
 function shared(): Shared {
-  const holder = globalThis as { [SHARED]?: Shared };
+  const holder = globalThis as { [SHARED]?: Shared | undefined };
   return (holder[SHARED] ??= { managers: new Map(), scope: new AsyncLocalStorage(), fallback: undefined });
 }
 

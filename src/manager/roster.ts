@@ -7,7 +7,7 @@ import { Pool } from './pool.js';
 import type { PoolContext } from './pool.js';
 
 /** A provider's place in a service weighs more than any priority of a key within its provider. */
-const PROVIDER_STEP = 1_000_000;
+const PROVIDER_STEP = 1_000_000_000;
 
 /** Who is there: the keys of the configuration, and the pools that serve its services and providers. */
 export class Roster {

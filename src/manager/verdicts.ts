@@ -44,6 +44,7 @@ export class Verdicts {
     const blamesProvider = outcome.scope === 'provider' || outcome.scope === 'egress';
     if (outcome.kind === 'success') {
       this.#countSuccess(rows.key);
+      this.#countSuccess(rows.bucket);
       this.#countSuccess(rows.provider);
       this.#update(member, 'key', outcome, seen);
       this.#update(member, 'bucket', outcome, seen);

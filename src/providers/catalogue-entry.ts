@@ -1,4 +1,4 @@
-import type { ProviderDefinition } from '../core/provider.js';
+import type { KnownProvider } from '../core/provider.js';
 
 /**
  * A limit that the provider publishes. For people and for suggestions: never enforced by itself, since nobody but
@@ -12,39 +12,16 @@ export type KnownLimit = {
   readonly asOf: string | null;
 } & ({ readonly requests: number } | { readonly amount: string });
 
-type ProviderData = Pick<
-  ProviderDefinition,
-  | 'id'
-  | 'name'
-  | 'baseUrl'
-  | 'origins'
-  | 'auth'
-  | 'authAlternatives'
-  | 'env'
-  | 'signed'
-  | 'bucketScope'
-  | 'errors'
-  | 'reset'
-  | 'probe'
->;
-
 /**
  * What is known of a provider: data that the program acts upon, and facts for people. `baseUrl` is an origin
  * without a path, so that paths are always the provider's own. `signed` also marks providers whose key is one of
  * a pair or a session, since their requests must not be touched either.
  */
-export interface CatalogueEntry extends ProviderData {
-  /**
-   * Every customer has a host of their own that fits this pattern, so that `origins` is empty and `baseUrl` a name
-   * that never resolves: the configuration must give `baseUrl`.
-   */
-  readonly originPattern?: string;
+export interface CatalogueEntry extends KnownProvider {
   /** Variables that hold a key and its secret. They change together or not at all, so they are no `env`. */
   readonly pairedEnv?: readonly string[];
   /** Headers that every request needs besides the key, a probe included. */
   readonly companionHeaders?: Readonly<Record<string, string>>;
-  /** Values that look like placeholders and yet are keys that the provider accepts. */
-  readonly demoKeys?: readonly string[];
   readonly knownLimits: readonly KnownLimit[];
   /** What the provider says on several keys for one person; `null`: not found, which is no permission. */
   readonly poolTerms: string | null;

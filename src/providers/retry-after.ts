@@ -70,6 +70,25 @@ export function windowReset(headers: Headers, now: number): StatedWait | undefin
   return chosen === undefined ? undefined : { at: chosen.at, from: chosen.from };
 }
 
+/** Windows that are fixed: when one is spent, nothing is let in before its end. Others refill little by little. */
+const FIXED_WINDOWS = WINDOWS.filter(([, reset]) =>
+  ['x-ratelimit-reset', 'x-rate-limit-reset', 'ratelimit-reset'].includes(reset),
+);
+
+/**
+ * When the allowance is there again that a good answer calls spent (nothing left in a fixed window); undefined while
+ * something is left, or where nothing is said.
+ */
+export function spentUntil(headers: Headers, now: number): StatedWait | undefined {
+  const spent = [
+    ...FIXED_WINDOWS.flatMap(([left, reset]) => windowsOf(headers, left, reset, now)),
+    ...draftWindows(headers, now),
+  ].filter((window) => window.spent === true);
+  if (spent.length === 0) return undefined;
+  const { at, from } = spent.reduce((a, b) => (b.at > a.at ? b : a));
+  return { at, from };
+}
+
 function sooner(a: Window | undefined, b: Window): Window {
   return a === undefined || b.at < a.at ? b : a;
 }

@@ -122,7 +122,7 @@ describe('keyLines', () => {
       plain,
       120,
     ).slice(1);
-    const shown = lines.map((line) => /^\S+ +(\S+ \S+(?: \S+)*?)  /.exec(line)?.[1] ?? line);
+    const shown = lines.map((line) => /^\S+ +(\S+ \S+(?: \S+)*?) {2}/.exec(line)?.[1] ?? line);
     expect(new Set(shown).size).toBe(states.length);
     for (const [index, state] of states.entries()) expect(shown[index]).toContain(state.replaceAll('-', ' '));
   });

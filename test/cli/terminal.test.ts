@@ -1,5 +1,42 @@
-import { typed, usesColour } from '#keymux/cli/terminal.js';
-import { describe, expect, it } from 'vitest';
+import { printError, typed, usesColour } from '#keymux/cli/terminal.js';
+import { KeymuxError } from '#keymux/core/errors.js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+
+describe('printError', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+  });
+
+  function printed(error: unknown): string {
+    vi.stubEnv('NO_COLOR', '1');
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    printError(error);
+    const text = write.mock.calls.map(([each]) => each).join('');
+    write.mockRestore();
+    return text;
+  }
+
+  it('tells what failed a start, and its fix and code', () => {
+    const cause = new KeymuxError('KEYMUX_CONFIG_INVALID', 'Two problems.', { fix: 'Correct them.' });
+    const error = new KeymuxError('KEYMUX_INIT_FAILED', 'It could not start.', { fix: '', cause });
+    expect(printed(error)).toBe('keymux: Two problems.\nfix: Correct them. (KEYMUX_CONFIG_INVALID)\n');
+  });
+
+  it('asks for a report of what nobody foresaw', () => {
+    expect(printed(new TypeError('x is not a function'))).toMatch(
+      /^keymux: x is not a function\nfix: .*KEYMUX_DEBUG=1/,
+    );
+    expect(printed('a text')).toMatch(/^keymux: a text\n/);
+  });
+
+  it('adds the stack only where it is asked for', () => {
+    expect(printed(new Error('failed'))).not.toContain('    at ');
+    vi.stubEnv('KEYMUX_DEBUG', '1');
+    expect(printed(new Error('failed'))).toContain('    at ');
+    expect(printed('a text')).not.toContain('    at ');
+  });
+});
 
 describe('usesColour', () => {
   const terminal = { isTTY: true };

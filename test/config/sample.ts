@@ -2,13 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { Catalogue, CatalogueProvider, Configuration } from '#keymux/config/configuration.js';
+import type { Catalogue, Configuration } from '#keymux/config/configuration.js';
+import type { KnownProvider } from '#keymux/core/provider.js';
 import { checkContent, readConfigurationFile } from '#keymux/config/file.js';
 import { type ConfigurationInput, resolveConfiguration } from '#keymux/config/resolve.js';
 import { KeymuxError } from '#keymux/core/errors.js';
 
-function entry(id: string, more: Partial<CatalogueProvider> = {}): [string, CatalogueProvider] {
-  const provider: CatalogueProvider = {
+function entry(id: string, more: Partial<KnownProvider> = {}): [string, KnownProvider] {
+  const provider: KnownProvider = {
     id,
     name: id.toUpperCase(),
     baseUrl: `https://api.${id}.example`,

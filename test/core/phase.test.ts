@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Health } from '#keymux/core/health.js';
 import {
-  availableAt,
   FRESH,
   FRESH_ALLOWANCE,
   leaseAllowance,
@@ -22,20 +21,16 @@ const resting = {
 } as const satisfies Health;
 const recovering: Health = { status: 'recovering', version: 4, level: 2, since: NOW };
 
-describe('phaseOf and availableAt', () => {
+describe('phaseOf', () => {
   it('open a subject at the very deadline, not before', () => {
     const { until } = resting;
     expect(phaseOf(resting, until - 1)).toBe('open');
     expect(phaseOf(resting, until)).toBe('half-open');
-    expect(availableAt(resting, until - 1)).toBe(until);
-    expect(availableAt(resting, until + 1)).toBe(until + 1);
   });
 
   it('know a healthy and a recovering subject as available at once', () => {
     expect(phaseOf(FRESH, NOW)).toBe('closed');
     expect(phaseOf(recovering, NOW)).toBe('slow-start');
-    expect(availableAt(FRESH, NOW)).toBe(NOW);
-    expect(availableAt(recovering, NOW + 5)).toBe(NOW + 5);
   });
 });
 

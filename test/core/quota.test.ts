@@ -1,14 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Charge, QuotaWindow } from '#keymux/core/quota.js';
-import {
-  arrivalSlackMs,
-  HOLD_MS,
-  nextPermitAt,
-  permitsLeft,
-  pruneCharges,
-  windowStart,
-} from '#keymux/core/quota.js';
+import { arrivalSlackMs, HOLD_MS, nextPermitAt, permitsLeft, windowStart } from '#keymux/core/quota.js';
 
 const NOW = Date.UTC(2026, 6, 15, 12);
 const MINUTE_MS = 60_000;
@@ -156,27 +149,6 @@ describe('nextPermitAt', () => {
         if (at > NOW) expect(permitsLeft(limits, counted, at - 1)).toBe(0);
       }),
       { numRuns: 500 },
-    );
-  });
-});
-
-describe('pruneCharges', () => {
-  it('drops what lies before every window, and only that', () => {
-    const kept = ago(MINUTE_MS, 1_000, -HOLD_MS);
-    expect(pruneCharges([perSecond, perMinute], [...ago(MINUTE_MS + 1, DAY_MS), ...kept], NOW)).toEqual(kept);
-    expect(pruneCharges([], kept, NOW)).toEqual([]);
-  });
-
-  it('changes nothing that a window sees, now or later', () => {
-    fc.assert(
-      fc.property(windows, charges, fc.nat({ max: 60 }), (limits, taken, laterMs) => {
-        const pruned = pruneCharges(limits, taken, NOW);
-        for (const now of [NOW, NOW + laterMs]) {
-          expect(permitsLeft(limits, pruned, now)).toBe(permitsLeft(limits, taken, now));
-          expect(nextPermitAt(limits, pruned, now)).toBe(nextPermitAt(limits, taken, now));
-        }
-      }),
-      { numRuns: 300 },
     );
   });
 });

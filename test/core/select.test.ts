@@ -21,6 +21,8 @@ function standing(traits: Partial<Standing> = {}): Standing {
     blockedUntil: 0,
     pending: 0,
     successes: 0,
+    bucketPending: 0,
+    bucketSuccesses: 0,
     providerPending: 0,
     providerSuccesses: 0,
     ...traits,
@@ -106,6 +108,13 @@ describe('slowStartObstacle', () => {
     expect(kindOf({ key: returning, pending: 1, successes: 1 })).toBeUndefined();
   });
 
+  it('lets one request try a bucket that returns, however proven the key is', () => {
+    const proven = { successes: 32, bucket: returning };
+    expect(kindOf(proven)).toBeUndefined();
+    expect(kindOf({ ...proven, bucketPending: 1 })).toBe('bucket-slow-start');
+    expect(kindOf({ ...proven, bucketPending: 1, bucketSuccesses: 1 })).toBeUndefined();
+  });
+
   it('lets one request try a provider that returns, however proven the key is', () => {
     const proven = { successes: 32, pending: 1 };
     const provider = restingUntil(NOW);
@@ -123,7 +132,7 @@ describe('slowStartObstacle', () => {
   });
 
   it('holds no one back for a provider whose circuit is closed', () => {
-    expect(kindOf({ providerPending: 10_000 })).toBeUndefined();
+    expect(kindOf({ providerPending: 10_000, bucketPending: 10_000 })).toBeUndefined();
   });
 });
 

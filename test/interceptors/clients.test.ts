@@ -49,7 +49,9 @@ const clients: Record<string, (origin: string) => Promise<KeyAnswer>> = {
   'fetch, FormData': async (origin) => {
     const body = new FormData();
     body.set('file', new Blob(['hello']), 'hello.txt');
-    return (await fetch(`${origin}/a`, { method: 'POST', headers: bearer(), body })).json() as Promise<KeyAnswer>;
+    return (
+      await fetch(`${origin}/a`, { method: 'POST', headers: bearer(), body })
+    ).json() as Promise<KeyAnswer>;
   },
   'fetch, Request': async (origin) =>
     (await fetch(new Request(`${origin}/a`, { headers: bearer() }))).json() as Promise<KeyAnswer>,
@@ -61,8 +63,15 @@ const clients: Record<string, (origin: string) => Promise<KeyAnswer>> = {
     new Promise((resolve, reject) => {
       const { hostname, port } = new URL(origin);
       http
-        .request({ hostname, port, headers: ['Host', `${hostname}:${port}`, 'Authorization', `Bearer ${CAPTURED}`] })
-        .on('response', (incoming) => void read(incoming).then((text) => resolve(JSON.parse(text) as KeyAnswer)))
+        .request({
+          hostname,
+          port,
+          headers: ['Host', `${hostname}:${port}`, 'Authorization', `Bearer ${CAPTURED}`],
+        })
+        .on(
+          'response',
+          (incoming) => void read(incoming).then((text) => resolve(JSON.parse(text) as KeyAnswer)),
+        )
         .on('error', reject)
         .end();
     }),
@@ -70,7 +79,10 @@ const clients: Record<string, (origin: string) => Promise<KeyAnswer>> = {
     new Promise((resolve, reject) => {
       const sent = http.request(`${origin}/a`, { method: 'POST' });
       sent.setHeader('Authorization', `Bearer ${CAPTURED}`);
-      sent.on('response', (incoming) => void read(incoming).then((text) => resolve(JSON.parse(text) as KeyAnswer)));
+      sent.on(
+        'response',
+        (incoming) => void read(incoming).then((text) => resolve(JSON.parse(text) as KeyAnswer)),
+      );
       sent.on('error', reject);
       sent.write('first ');
       sent.write(Buffer.from('second'));
@@ -122,7 +134,9 @@ describe('an unmodified client', () => {
       }
       expect(simulator.requests).toHaveLength(3 * TIMES);
       const bodies = simulator.requests.map(({ bodyBytes }) => bodyBytes);
-      expect(new Set(bodies.map((bytes, index) => bytes - (bodies[index - (index % 3)] ?? 0)))).toEqual(new Set([0]));
+      expect(new Set(bodies.map((bytes, index) => bytes - (bodies[index - (index % 3)] ?? 0)))).toEqual(
+        new Set([0]),
+      );
     });
   }
 
@@ -130,7 +144,10 @@ describe('an unmodified client', () => {
     const { origin, seen, forget } = await managed({ keys: BAD_BAD_GOOD, simulator: { flavour: 'openai' } });
     const client = new OpenAI({ apiKey: CAPTURED, baseURL: `${origin}/v1`, maxRetries: 0 });
     for (let time = 1; time <= TIMES; time += 1) {
-      const answer = await client.chat.completions.create({ model: 'm', messages: [{ role: 'user', content: 'hi' }] });
+      const answer = await client.chat.completions.create({
+        model: 'm',
+        messages: [{ role: 'user', content: 'hi' }],
+      });
       expect(answer.choices[0]?.message.content).toContain('key-good');
       expect(seen().slice(-3)).toEqual(['key-limited', 'key-revoked', 'key-good']);
       forget();
@@ -138,7 +155,10 @@ describe('an unmodified client', () => {
   });
 
   it(`gets one good answer each of ${TIMES} times: @anthropic-ai/sdk`, async () => {
-    const { origin, seen, forget } = await managed({ keys: BAD_BAD_GOOD, simulator: { flavour: 'anthropic' } });
+    const { origin, seen, forget } = await managed({
+      keys: BAD_BAD_GOOD,
+      simulator: { flavour: 'anthropic' },
+    });
     const client = new Anthropic({ apiKey: CAPTURED, baseURL: origin, maxRetries: 0 });
     for (let time = 1; time <= TIMES; time += 1) {
       const answer = await client.messages.create({

@@ -3,11 +3,22 @@ import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import { describe, expect, it } from 'vitest';
-import { echo, ok, redirect, refuse, reply, reset, silence, softError, stream, streamError } from '#keymux/testing/script.js';
+import {
+  echo,
+  ok,
+  redirect,
+  refuse,
+  reply,
+  reset,
+  silence,
+  softError,
+  stream,
+  streamError,
+} from '#keymux/testing/script.js';
 import { createCertificate } from '#keymux/testing/self-signed-certificate.js';
 import { startSimulator } from '#keymux/testing/simulator.js';
 import { onTestFinished } from 'vitest';
-import { BAD_BAD_GOOD, CAPTURED, bearer, managed } from './managed.js';
+import { BAD_BAD_GOOD, CAPTURED, bearer, managed, until } from './managed.js';
 
 interface Call {
   readonly method?: string;
@@ -101,7 +112,10 @@ describe.each(transports)('a request through %s', (_name, send) => {
   it('goes on after a soft error that is compressed and chunked', async () => {
     const errors = [{ status: 200, json: '$.error.kind', match: 'rate-limited', outcome: 'rate-limited' }];
     const { origin, seen } = await managed({
-      keys: { [CAPTURED]: { always: softError('rate-limited', { gzip: true, chunked: true }) }, 'key-good': {} },
+      keys: {
+        [CAPTURED]: { always: softError('rate-limited', { gzip: true, chunked: true }) },
+        'key-good': {},
+      },
       provider: { errors },
     });
     await send(origin);
@@ -122,16 +136,21 @@ describe.each(transports)('a request through %s', (_name, send) => {
   it('that is long and held back for a look arrives whole', async () => {
     const errors = [{ status: 200, json: '$.error', match: 'never', outcome: 'rate-limited' }];
     const body = { text: 'x'.repeat(300_000) };
-    const { origin } = await managed({ keys: { [CAPTURED]: { always: reply(200, { body }) } }, provider: { errors } });
+    const { origin } = await managed({
+      keys: { [CAPTURED]: { always: reply(200, { body }) } },
+      provider: { errors },
+    });
     expect(JSON.parse((await send(origin)).text)).toEqual(body);
   });
 
   it('is not repeated after a 5xx, a reset or a time-out if it is a POST', async () => {
     for (const trouble of [refuse(503), reset('before-headers')]) {
-      const { origin, simulator } = await managed({ keys: { [CAPTURED]: { always: trouble }, 'key-good': {} } });
+      const { origin, simulator } = await managed({
+        keys: { [CAPTURED]: { always: trouble }, 'key-good': {} },
+      });
       await send(origin, post).catch(() => {});
       expect(simulator.requests).toHaveLength(1);
-      expect([...simulator.executions.values()].map(({ times }) => times)).toEqual([1]);
+      expect([...simulator.executions.values()].map(({ count }) => count)).toEqual([1]);
     }
   });
 
@@ -159,7 +178,7 @@ describe.each(transports)('a request through %s', (_name, send) => {
     const answer = await send(origin, post);
     expect(JSON.parse(answer.text)).toMatchObject({ key: 'key-good', bodyBytes: 7 });
     expect(seen()).toEqual([CAPTURED, 'key-good']);
-    expect([...simulator.executions.values()].map(({ times }) => times)).toEqual([1]);
+    expect([...simulator.executions.values()].map(({ count }) => count)).toEqual([1]);
   });
 
   it('whose body is over the limit is not repeated', async () => {
@@ -177,12 +196,15 @@ describe.each(transports)('a request through %s', (_name, send) => {
     });
     const first = await send(origin);
     expect(first.status).toBe(429);
-    expect(first.headers).toMatchObject({ 'x-should-retry': 'false', 'retry-after': '60' });
+    expect(first.headers).toMatchObject({ 'x-should-retry': 'false' });
+    expect(Number(first.headers['retry-after'])).toBeGreaterThanOrEqual(60);
     const second = await send(origin, post);
     expect(second.status).toBe(429);
     expect(second.headers).toMatchObject({ 'x-should-retry': 'false', 'content-type': 'application/json' });
     expect(Number(second.headers['retry-after'])).toBeGreaterThan(50);
-    expect(JSON.parse(second.text)).toMatchObject({ error: { type: 'keymux', code: 'KEYMUX_NO_USABLE_KEY' } });
+    expect(JSON.parse(second.text)).toMatchObject({
+      error: { type: 'keymux', code: 'KEYMUX_NO_USABLE_KEY' },
+    });
     expect(simulator.requests).toHaveLength(1);
   });
 
@@ -204,7 +226,7 @@ describe.each(transports)('a request through %s', (_name, send) => {
     await send(origin);
     const controller = new AbortController();
     const waiting = send(origin, { signal: controller.signal });
-    while (manager.poolOf('acme').room.size === 0) await new Promise(setImmediate);
+    await until(() => manager.poolOf('acme').room.size === 1);
     controller.abort();
     await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
     await new Promise(setImmediate);
@@ -252,7 +274,8 @@ describe.each(transports)('a request through %s', (_name, send) => {
     await simulator.close();
     await expect(send(origin, post)).rejects.toSatisfy(
       (error: Error & { code?: string }) =>
-        error.code === 'ECONNREFUSED' || (error.cause as { code?: string } | undefined)?.code === 'ECONNREFUSED',
+        error.code === 'ECONNREFUSED' ||
+        (error.cause as { code?: string } | undefined)?.code === 'ECONNREFUSED',
     );
   });
 });
@@ -264,7 +287,10 @@ describe('a redirect', () => {
       unknownKey: ok(),
     });
     const { origin, seen } = await managed({
-      keys: { [CAPTURED]: { always: refuse(429) }, 'key-good': { always: redirect(`${other.origin}/there`) } },
+      keys: {
+        [CAPTURED]: { always: refuse(429) },
+        'key-good': { always: redirect(`${other.origin}/there`) },
+      },
     });
     expect((await fetch(origin, { headers: bearer() })).status).toBe(200);
     expect(seen()).toEqual([CAPTURED, 'key-good']);
@@ -286,7 +312,10 @@ describe('a redirect', () => {
 describe('a stream', () => {
   it('reaches fetch event by event', async () => {
     const { origin, simulator } = await managed({
-      keys: { [CAPTURED]: { always: refuse(429) }, 'key-good': { always: stream({ ends: 'stalled', after: 2 }) } },
+      keys: {
+        [CAPTURED]: { always: refuse(429) },
+        'key-good': { always: stream({ ends: 'stalled', after: 2 }) },
+      },
     });
     const response = await fetch(origin, { headers: bearer() });
     const reader = response.body!.getReader();
@@ -298,7 +327,10 @@ describe('a stream', () => {
 
   it('reaches node:http event by event', async () => {
     const { origin, simulator } = await managed({
-      keys: { [CAPTURED]: { always: refuse(429) }, 'key-good': { always: stream({ ends: 'stalled', after: 2 }) } },
+      keys: {
+        [CAPTURED]: { always: refuse(429) },
+        'key-good': { always: stream({ ends: 'stalled', after: 2 }) },
+      },
     });
     const request = http.get(origin, { headers: bearer() });
     const [answer] = (await once(request, 'response')) as [http.IncomingMessage];
@@ -330,7 +362,10 @@ describe('a key in another place', () => {
     for (const [, send] of transports) {
       expect((await send(origin + path, { headers: {} })).status).toBe(200);
     }
-    expect(simulator.requests.at(-1)?.path).toBe('/q?x=1&apikey=key%2Fb%3D&y=2');
+    expect(simulator.requests.at(-1)).toMatchObject({
+      path: '/q?x=1&apikey=<key/b=>&y=2',
+      carries: ['key/b='],
+    });
   });
 
   it('is found in Basic authentication', async () => {

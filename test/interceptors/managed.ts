@@ -64,6 +64,8 @@ export function managerFor(
       config,
       store: createMemoryStore({ now: () => performance.timeOrigin + performance.now(), onNotice: () => {} }),
       random: () => 0,
+      // Many tests look at the head of an answer only.
+      drainMs: 1,
       ...options,
     },
     {
@@ -77,6 +79,11 @@ export function managerFor(
   );
   onTestFinished(() => manager.shutdown());
   return manager;
+}
+
+/** Resolves as soon as the condition holds; no event tells of what happens within a request. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(setImmediate);
 }
 
 /** The first key is over its limit, the second one is revoked, the third one works. */

@@ -317,3 +317,32 @@ describe('run', () => {
     });
   });
 });
+
+describe('what an answer says of the allowance', () => {
+  it('spares a key whose window is spent, before it is refused', async () => {
+    const server = await serve((attempt) => ({
+      status: 200,
+      headers: { 'x-ratelimit-remaining': attempt === 1 ? '0' : '7', 'x-ratelimit-reset': '30' },
+      body: 'ok',
+    }));
+    const manager = acmeManager({ baseUrl: server.baseUrl });
+    const quotas: string[] = [];
+    manager.on('quota', ({ bucket }) => quotas.push(bucket));
+    for (let i = 0; i < 3; i++) expect(await statusOf(manager.fetch('acme', '/quote'))).toBe(200);
+    expect(server.seen.map(({ headers }) => headers['x-api-key'])).toEqual(['key-one', 'key-two', 'key-two']);
+    expect(quotas).toEqual(['acme/main']);
+    expect(manager.inspect().keys[0]).toMatchObject({ state: 'out-of-permits' });
+    expect(manager.inspect().keys[0]?.until).toBeGreaterThan(manager.now() + 29_000);
+  });
+
+  it('takes no notice of allowances that refill little by little', async () => {
+    const server = await serve(() => ({
+      status: 200,
+      headers: { 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': '60s' },
+      body: 'ok',
+    }));
+    const manager = acmeManager({ baseUrl: server.baseUrl });
+    for (let i = 0; i < 2; i++) await statusOf(manager.fetch('acme', '/quote'));
+    expect(server.seen.map(({ headers }) => headers['x-api-key'])).toEqual(['key-one', 'key-one']);
+  });
+});

@@ -113,16 +113,18 @@ describe('limits over processes', () => {
     // What a killed process had under way stays charged for half a minute, so later lives may get little.
     for (let life = 0; life < 6; life++) {
       const spenders = [startSpender(directory, { limits }), startSpender(directory, { limits })];
-      // Each life ends at some moment of its choice: after its second grant, or while it waits for one.
+      // Each life ends at some moment of its choice: after its second grant, or while it waits for one. In the first
+      // one nothing stands in the way of a grant.
       const twoGrants = Promise.any(spenders.map((spender) => spender.next().then(() => spender.next())));
-      await Promise.race([twoGrants, new Promise((resolve) => setTimeout(resolve, 900))]);
+      const tired = new Promise((resolve) => setTimeout(resolve, life === 0 ? 20_000 : 900));
+      await Promise.race([twoGrants, tired]);
       await Promise.all(spenders.map((spender) => spender.kill()));
       granted.push(...spenders.flatMap((spender) => spender.granted));
     }
     granted.sort((a, b) => a - b);
     expect(maxInAnyWindow(granted, 400)).toBeLessThanOrEqual(4);
     expect(granted.length).toBeLessThanOrEqual(30);
-    expect(granted.length).toBeGreaterThanOrEqual(4);
+    expect(granted.length).toBeGreaterThanOrEqual(2);
   });
 
   it('count a request that was under way when its process was killed', async () => {

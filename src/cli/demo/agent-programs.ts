@@ -64,9 +64,9 @@ export function runPrograms(
   const signal = AbortSignal.any([options.signal, crash.signal]);
   return Promise.all(
     programsOf(cast).map(async ({ agents, args }) => {
-      const end = await runProgram(agents, args, { ...options, signal }, listeners);
-      if (end.code !== 0) crash.abort();
-      return end;
+      const result = await runProgram(agents, args, { ...options, signal }, listeners);
+      if (result.code !== 0) crash.abort();
+      return result;
     }),
   );
 }

@@ -215,9 +215,16 @@ function providerLine({ id, restsUntil, keys }: ProviderState, now: number, colo
   return `${id.padEnd(14)}${keys.map((key) => keyText(key, now, colours)).join('   ')}${rest}`;
 }
 
+/** Short, so that four keys fit into a line. */
+const SHORT_REASONS: Readonly<Record<string, string>> = {
+  'rate-limited': 'limited',
+  'quota-exhausted': 'spent',
+  'limit reached': 'full',
+};
+
 function keyText({ id, mood, reason, until }: KeyState, now: number, colours: Colours): string {
   const paint = mood === 'ready' ? colours.green : mood === 'dead' ? colours.red : colours.yellow;
-  const text = reason === undefined ? '' : ` ${reason}`;
+  const text = reason === undefined ? '' : ` ${SHORT_REASONS[reason] ?? reason}`;
   const back = mood === 'resting' && until !== undefined ? ` ${secondsText(until - now)}` : '';
   return paint(`${SYMBOLS[mood]} ${id}${text}${back}`);
 }

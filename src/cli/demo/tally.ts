@@ -88,10 +88,6 @@ export class Tally {
     });
   }
 
-  get losses(): readonly Loss[] {
-    return this.#losses;
-  }
-
   summarize(stage: Stage, ends: readonly ProgramEnd[], run: Pick<Summary, 'bare' | 'durationMs'>): Summary {
     const { simulators } = stage;
     const records = simulators.flatMap(({ simulator }) => simulator.requests);

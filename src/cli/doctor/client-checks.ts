@@ -95,7 +95,7 @@ function configurationFor(baseUrl: string): object {
 
 async function runProgram(url: string, cwd: string, config: string): Promise<Covered | undefined> {
   const env = {
-    ...process.env,
+    ...plainEnvironment(),
     NODE_OPTIONS: optionsWithPreload(),
     KEYMUX_CONFIG: config,
     KEYMUX_DOCTOR_API_KEY: REFUSED_KEY,
@@ -111,6 +111,12 @@ async function runProgram(url: string, cwd: string, config: string): Promise<Cov
   } catch {
     return undefined;
   }
+}
+
+/** The variables of this process without keys, settings of keymux and proxies: none of them is under test. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/KEY|TOKEN|SECRET|PROXY|^API_/i.test(name));
+  return Object.fromEntries(kept);
 }
 
 /** `NODE_OPTIONS` as `run` would set it; this process keeps its own. */

@@ -26,8 +26,12 @@ export function modeCheck(configuration: Configuration): Check | undefined {
 }
 
 function isOpenToOthers(path: string): boolean {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats !== undefined && (stats.mode & OTHERS) !== 0;
+  try {
+    return (statSync(path).mode & OTHERS) !== 0;
+  } catch {
+    // What is not there, or cannot be reached, is for the check of the store.
+    return false;
+  }
 }
 
 /** Opens the store and writes: takes a permit of a bucket of its own, and gives it back. */

@@ -12,12 +12,13 @@ export function roundRobin(contenders: readonly Contender[]): number {
   let lastRound = 0;
   let total = 0;
   for (const { rotation, weight } of contenders) {
-    lastRound = Math.max(lastRound, rotation.round);
+    if (rotation.round > lastRound) lastRound = rotation.round;
     total += weight;
   }
   let best = 0;
   let bestCredit = Number.NEGATIVE_INFINITY;
-  contenders.forEach(({ rotation, weight }, index) => {
+  let index = 0;
+  for (const { rotation, weight } of contenders) {
     if (rotation.round !== lastRound) rotation.credit = 0;
     rotation.round = lastRound + 1;
     rotation.credit += weight / total;
@@ -25,7 +26,8 @@ export function roundRobin(contenders: readonly Contender[]): number {
       best = index;
       bestCredit = rotation.credit;
     }
-  });
+    index += 1;
+  }
   const chosen = contenders[best];
   if (chosen !== undefined) chosen.rotation.credit -= 1;
   return best;

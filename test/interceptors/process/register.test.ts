@@ -116,6 +116,29 @@ describe('the preload', () => {
     ]);
   });
 
+  it('tells running threads of keys that come later', async () => {
+    const { run, write } = await stage();
+    write(
+      'child.cjs',
+      `const { parentPort } = require('worker_threads');
+       process.env.ACME_API_KEY;
+       parentPort.on('message', () => {});
+       const look = () => {
+         if (process.env.ACME_API_KEY !== 'key-later') return setImmediate(look);
+         parentPort.postMessage('learnt'); parentPort.close();
+       };
+       look();`,
+    );
+    const program = write(
+      'parent.cjs',
+      `const { Worker } = require('worker_threads');
+       const worker = new Worker('./child.cjs');
+       worker.once('online', () => { process.env.ACME_API_KEY = 'key-later'; });
+       worker.on('message', (message) => console.log(message));`,
+    );
+    expect(await run(['--require', PRELOAD, program])).toEqual({ stdout: 'learnt\n', stderr: '', code: 0 });
+  });
+
   it('lets processes share what they learn through the store', async () => {
     const { run, simulator } = await stage({ store: 'sqlite' });
     expect((await run(['--require', PRELOAD, '-e', ASK])).stdout).toBe(GOOD);

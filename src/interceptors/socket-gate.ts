@@ -1,0 +1,64 @@
+import type { Agent, ClientRequest } from 'node:http';
+import type { HttpSocket } from './http-internals.js';
+import { setHidden } from './http-internals.js';
+
+interface SocketReceiver {
+  onSocket(socket: HttpSocket | undefined, error?: Error | null): void;
+}
+
+interface SocketGiver {
+  addRequest(request: ClientRequest, options: unknown): void;
+}
+
+/**
+ * Stands between an agent and a request. While the request waits for a key it takes no connection: with few of them,
+ * those that wait for a key would keep those that have one from being sent.
+ */
+export class SocketGate {
+  readonly #request: ClientRequest;
+  readonly #agent: Agent;
+  readonly #options: unknown;
+  #isShut = false;
+  #isWaiting = false;
+
+  /** `options` are those with which the agent was asked for a connection. */
+  constructor(request: ClientRequest, agent: Agent, options: unknown) {
+    this.#request = request;
+    this.#agent = agent;
+    this.#options = options;
+    const { onSocket } = request as ClientRequest & SocketReceiver;
+    const receive: SocketReceiver['onSocket'] = (socket, error) => {
+      // An agent may have one at hand before the request is known to have to wait.
+      process.nextTick(() => {
+        if (socket === undefined || !this.#turnsAway(socket, error)) onSocket.call(request, socket, error);
+      });
+    };
+    setHidden(request, 'onSocket', receive);
+  }
+
+  /** Whether a connection was turned away, so that the request is in nobody's queue. */
+  get isWaiting(): boolean {
+    return this.#isWaiting;
+  }
+
+  shut(): void {
+    this.#isShut = true;
+  }
+
+  /** Asks for a connection again if one was turned away. */
+  open(): void {
+    this.#isShut = false;
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    (this.#agent as Agent & SocketGiver).addRequest(this.#request, this.#options);
+  }
+
+  #turnsAway(socket: HttpSocket, error: Error | null | undefined): boolean {
+    if (!this.#isShut || error || this.#request.destroyed || socket.destroyed) return false;
+    this.#isWaiting = true;
+    // Whose request it was tells the agent whether the connection can be kept.
+    socket._httpMessage ??= this.#request;
+    socket.emit('free');
+    return true;
+  }
+}

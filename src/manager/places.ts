@@ -1,0 +1,56 @@
+/**
+ * Places among the unanswered requests of a key, its bucket and its provider. While one of them is unproven or
+ * returning there are few, so that a hundred waiting requests do not fall upon it together.
+ */
+import { FRESH } from '../core/health.js';
+import { obstacleOf, slowStartObstacle } from '../core/select.js';
+import { COUNTER } from '../state/layout.js';
+import type { StateTable } from '../state/table.js';
+import type { Member } from './members.js';
+import { standingOf } from './members.js';
+
+/** How often a key that was guessed to be dead may be tried when nothing else is left. */
+const LAST_RESORT_EVERY_MS = 5_000;
+
+/** Takes a place if there is one. Other threads may take at the same time: each counts itself before it looks. */
+export function takePlace(member: Member, table: StateTable, now: number): boolean {
+  count(member, table, 1);
+  const standing = standingOf(member, table);
+  const others = {
+    ...standing,
+    pending: standing.pending - 1,
+    bucketPending: standing.bucketPending - 1,
+    providerPending: standing.providerPending - 1,
+  };
+  if (slowStartObstacle(others, now) === undefined) {
+    table.set(member.rows.key, COUNTER.lastUsed, table.tickOf(now));
+    return true;
+  }
+  leavePlace(member, table);
+  return false;
+}
+
+export function leavePlace(member: Member, table: StateTable): void {
+  count(member, table, -1);
+}
+
+/**
+ * When every key is out, one that rests only on a guess that it is dead is tried now and then: the provider's own
+ * answer is worth more than our guess, and it may be the only key there is.
+ */
+export function takeLastResortPlace(member: Member, table: StateTable, now: number): boolean {
+  const standing = standingOf(member, table);
+  const { key } = standing;
+  if (key.status !== 'resting' || key.source !== 'guessed' || key.reason === 'rate-limited') return false;
+  if (obstacleOf({ ...standing, key: FRESH }, now) !== undefined || standing.pending > 0) return false;
+  const lastUsedAt = table.timeOf(table.get(member.rows.key, COUNTER.lastUsed));
+  if (now - lastUsedAt < LAST_RESORT_EVERY_MS) return false;
+  count(member, table, 1);
+  table.set(member.rows.key, COUNTER.lastUsed, table.tickOf(now));
+  return true;
+}
+
+function count(member: Member, table: StateTable, delta: 1 | -1): void {
+  const { key, bucket, provider } = member.rows;
+  for (const row of [key, bucket, provider]) table.add(row, COUNTER.pending, delta);
+}

@@ -1,0 +1,58 @@
+import { stat } from 'node:fs/promises';
+
+const LOOK_EVERY_MS = 2_000;
+
+/**
+ * Tells when one of the files changed that the configuration was read from. It looks every two seconds: editors and
+ * deployments replace files in too many ways for notifications to be relied on, and there are one or two files.
+ */
+export class SourceWatch {
+  readonly #onChange: () => void;
+  #isOn = false;
+  #sources: readonly string[] = [];
+  #seen = new Map<string, string>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  start(): void {
+    this.#isOn = true;
+    this.follow(this.#sources);
+  }
+
+  /** These files from now on; what they hold now is known. */
+  follow(sources: readonly string[]): void {
+    this.#sources = sources;
+    this.#seen = new Map();
+    if (!this.#isOn || sources.length === 0) return;
+    this.#timer ??= setInterval(() => void this.look(), LOOK_EVERY_MS).unref();
+    void this.look();
+  }
+
+  stop(): void {
+    this.#isOn = false;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Looks once; a file seen for the first time is no change. */
+  async look(): Promise<void> {
+    const sources = this.#sources;
+    const states = await Promise.all(sources.map(async (path) => [path, await stateOf(path)] as const));
+    if (sources !== this.#sources) return;
+    const hasChanged = states.some(([path, state]) => this.#seen.has(path) && this.#seen.get(path) !== state);
+    this.#seen = new Map(states);
+    if (hasChanged) this.#onChange();
+  }
+}
+
+async function stateOf(path: string): Promise<string> {
+  try {
+    const { ino, size, mtimeMs } = await stat(path);
+    return `${ino} ${size} ${mtimeMs}`;
+  } catch {
+    return 'unreadable';
+  }
+}
