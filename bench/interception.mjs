@@ -1,5 +1,6 @@
-// What keymux adds to a request that is answered at the first attempt: the same client on the same kept connection,
-// with and without keymux in turns. The provider is a server in a process of its own.
+// What keymux adds to a request that is answered at the first attempt. Each variant is a process of its own, as it is
+// for users (patching and unpatching within one process would measure the compiler); they take turns on one provider,
+// which is a further process.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import http from 'node:http';
@@ -9,79 +10,86 @@ import { installHttp } from '../dist/interceptors/http.js';
 import { installUndici } from '../dist/interceptors/undici.js';
 import { difference, elapsedMs, figure, median, paired, publish, row } from './measurements.mjs';
 
-const ROUNDS = 150;
-const WARM_UP = 15;
-const REQUESTS = 40;
+const ROUNDS = 120;
+const WARM_UP = 25;
+const REQUESTS = 60;
 const MAX_ADDED_US = 20;
 const FIRST = 'bench-key-first';
 const SECOND = 'bench-key-second';
 
+const VARIANTS = {
+  'without keymux': { key: FIRST },
+  'another host': { key: FIRST, managed: 'http://127.0.0.1:9' },
+  'the key of the moment already': { key: FIRST, managed: 'here' },
+  'the key replaced': { key: SECOND, managed: 'here' },
+};
+
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+
+const CLIENTS = {
+  fetch: async (url, headers) => {
+    await (await fetch(url, { headers })).text();
+  },
+  'node:http': async (url, headers) => {
+    const request = http.get(url, { headers, agent });
+    const [response] = await once(request, 'response');
+    response.resume();
+    await once(response, 'end');
+  },
+};
 
 function serve() {
   const server = http.createServer((_request, response) => response.end('{"price":7}'));
   server.listen(0, '127.0.0.1', () => process.send(server.address().port));
-  process.once('disconnect', () => process.exit());
 }
 
-async function viaFetch(url, headers) {
-  await (await fetch(url, { headers })).text();
-}
-
-async function viaNode(url, headers) {
-  const request = http.get(url, { headers, agent });
-  const [response] = await once(request, 'response');
-  response.resume();
-  await once(response, 'end');
-}
-
-function managerFor(origin) {
-  return createKeyManager({
-    env: { BENCH_API_KEYS: `${FIRST},${SECOND}` },
-    cwd: '/',
-    config: { store: { type: 'memory' }, providers: { bench: { baseUrl: origin, env: ['BENCH_API_KEY'] } } },
-  });
-}
-
-const nothing = () => () => {};
-
-function install(manager) {
-  const undos = [installHttp(manager), installUndici(manager)];
-  return () => undos.reverse().forEach((undo) => undo());
-}
-
-async function microsecondsPerRequest(send, url, { patch, key }) {
+async function answerRounds(origin, { key, managed }) {
+  await fetch('data:,'); // loads the built-in undici
+  if (managed !== undefined) {
+    const manager = createKeyManager({
+      env: { BENCH_API_KEYS: `${FIRST},${SECOND}` },
+      cwd: '/',
+      config: {
+        store: { type: 'memory' },
+        providers: { bench: { baseUrl: managed === 'here' ? origin : managed, env: ['BENCH_API_KEY'] } },
+      },
+    });
+    await manager.ready;
+    installHttp(manager);
+    installUndici(manager);
+  }
   const headers = { authorization: `Bearer ${key}` };
-  const undo = patch();
-  const startedAt = process.hrtime.bigint();
-  for (let n = 0; n < REQUESTS; n += 1) await send(url, headers);
-  const us = (elapsedMs(startedAt) * 1_000) / REQUESTS;
-  undo();
-  return us;
+  process.on('message', async (client) => {
+    const startedAt = process.hrtime.bigint();
+    for (let n = 0; n < REQUESTS; n += 1) await CLIENTS[client](origin, headers);
+    process.send((elapsedMs(startedAt) * 1_000) / REQUESTS);
+  });
+  process.send('ready');
+}
+
+async function start(...args) {
+  const child = fork(fileURLToPath(import.meta.url), args);
+  const [message] = await once(child, 'message');
+  child.on('error', () => {});
+  return { child, message };
 }
 
 async function measure() {
-  const provider = fork(fileURLToPath(import.meta.url), ['serve']);
-  const [port] = await once(provider, 'message');
-  const origin = `http://127.0.0.1:${port}`;
-  const managers = { here: managerFor(origin), elsewhere: managerFor('http://127.0.0.1:9') };
-  await Promise.all(Object.values(managers).map(({ ready }) => ready));
-  await fetch('data:,'); // the built-in undici is loaded before the first round
-  const variants = {
-    'without keymux': { patch: nothing, key: FIRST },
-    'another host': { patch: () => install(managers.elsewhere), key: FIRST },
-    'the key of the moment already': { patch: () => install(managers.here), key: FIRST },
-    'the key replaced': { patch: () => install(managers.here), key: SECOND },
-  };
-  const names = Object.keys(variants);
+  const provider = await start('serve');
+  const names = Object.keys(VARIANTS);
+  const members = {};
+  for (const name of names) {
+    members[name] = (await start('client', `http://127.0.0.1:${provider.message}`, name)).child;
+  }
   const groups = {};
   const figures = [];
-  for (const [client, send] of Object.entries({ fetch: viaFetch, 'node:http': viaNode })) {
+  for (const client of Object.keys(CLIENTS)) {
     const samples = Object.fromEntries(names.map((name) => [name, []]));
     for (let round = -WARM_UP; round < ROUNDS; round += 1) {
       for (let turn = 0; turn < names.length; turn += 1) {
         const name = names[(turn + round + WARM_UP) % names.length];
-        const us = await microsecondsPerRequest(send, origin, variants[name]);
+        members[name].send(client);
+        const [us] = await once(members[name], 'message');
         if (round >= 0) samples[name].push(us);
       }
     }
@@ -92,11 +100,11 @@ async function measure() {
     const measured = median(added('the key replaced'));
     figures.push(figure(`${client}: added where the key is replaced`, measured, MAX_ADDED_US, 'µs'));
   }
-  await Promise.all(Object.values(managers).map((manager) => manager.shutdown()));
-  agent.destroy();
-  provider.disconnect();
+  for (const child of [provider.child, ...Object.values(members)]) child.disconnect();
   publish('interception', groups, figures);
 }
 
+process.once('disconnect', () => process.exit());
 if (process.argv[2] === 'serve') serve();
+else if (process.argv[2] === 'client') await answerRounds(process.argv[3], VARIANTS[process.argv[4]]);
 else await measure();

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { difference, elapsedMs, figure, median, paired, publish, row } from './measurements.mjs';
 
-const PAIRS = Number(process.env.BENCH_PAIRS ?? 30);
+const PAIRS = 30;
 const MAX_MS = 40;
 const MAX_MB = 10;
 /** Written past `process.stdout`, which would load what the preload may have loaded already. */

@@ -10,7 +10,7 @@ export type RestReason = Exclude<OutcomeKind, 'success' | 'bad-request' | 'abort
 interface Versioned {
   /** Grows whenever it goes to rest or returns; an answer that was asked for under an earlier version is late. */
   readonly version: number;
-  /** How often in a row it had to rest; the exponent of guessed deadlines. */
+  /** How often in a row it had to rest for a guessed time; the exponent of the next guess. */
   readonly level: number;
 }
 
@@ -188,7 +188,8 @@ function afterFailure(
   return {
     status: 'resting',
     version: health.version + 1,
-    level: Math.min(HIGHEST_LEVEL, health.level + 1),
+    // A stated deadline is no guess that failed.
+    level: statedMs === undefined ? Math.min(HIGHEST_LEVEL, health.level + 1) : health.level,
     reason,
     until: withJitter(now, statedMs ?? guessMs(rule, health.level), random),
     source: statedMs === undefined ? 'guessed' : 'stated',

@@ -1,7 +1,5 @@
 /** Answers of node:http: amended, made up, held back, or read to their end for nobody. */
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import type * as Http from 'node:http';
-import type * as Net from 'node:net';
 import type { Socket } from 'node:net';
 import type { Refusal } from '../manager/refusal.js';
 import type { ResponseHead } from '../providers/response-head.js';
@@ -77,15 +75,18 @@ export function readAhead(answer: IncomingMessage): IncomingMessage {
 }
 
 function createAnswer(socket: Socket, members: object): IncomingMessage {
-  const http = process.getBuiltinModule('node:http') as typeof Http;
+  const http = process.getBuiltinModule('node:http');
   return Object.assign(new http.IncomingMessage(socket), members);
 }
 
 /** Answers have a socket, also when they are no longer read from one. */
 function detachedSocket(): Socket {
-  const net = process.getBuiltinModule('node:net') as typeof Net;
+  const net = process.getBuiltinModule('node:net');
   return new net.Socket();
 }
+
+type Push = (this: IncomingMessage, chunk: Uint8Array | null, encoding?: BufferEncoding) => boolean;
+type Destroy = (this: IncomingMessage, error?: Error) => IncomingMessage;
 
 /**
  * Watches the beginning of a body while nobody reads it; what is watched stays in the stream. `onEnough` gets the
@@ -101,7 +102,7 @@ export function watchBeginning(
   const stop = (): void => {
     for (const name of ['push', 'destroy']) Reflect.deleteProperty(answer, name);
   };
-  const { push, destroy } = answer;
+  const { push, destroy } = answer as { push: Push; destroy: Destroy };
   setHidden(answer, 'push', (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
     const isEnough = chunk === null || held.add(chunk);
     if (isEnough) stop();

@@ -56,15 +56,9 @@ export class HttpAttempt {
     this.request = request;
     this.#circumstances = circumstances;
     this.#wire = previous === undefined ? wireOf(request) : previous.#wire;
-    this.#emit = request.emit as Emit;
+    ({ emit: this.#emit } = request as { emit: Emit });
     setHidden(request, '_send', this.#onSend);
-    setHidden(request, 'emit', (event: string | symbol, ...args: unknown[]) => {
-      const isNews = event === 'response' || event === 'error';
-      if (isNews) this.#wire.idleMs = (request.socket as HttpSocket | null)?.timeout ?? this.#wire.idleMs;
-      // Node itself listens to a request; nobody else does to one that the application does not know.
-      else if (!this.isFirst) this.emitOn(request, event, args);
-      return circumstances.onEvent(this, event, args);
-    });
+    setHidden(request, 'emit', this.#onEmit);
   }
 
   get body(): readonly Buffer[] | undefined {
@@ -119,6 +113,15 @@ export class HttpAttempt {
     if (this.#wire.idleMs > 0) request.setTimeout(this.#wire.idleMs);
     request.end();
   }
+
+  readonly #onEmit = (event: string | symbol, ...args: unknown[]): boolean => {
+    const { request } = this;
+    const isNews = event === 'response' || event === 'error';
+    if (isNews) this.#wire.idleMs = (request.socket as HttpSocket | null)?.timeout ?? this.#wire.idleMs;
+    // Node itself listens to a request; nobody else does to one that the application does not know.
+    else if (!this.isFirst) this.emitOn(request, event, args);
+    return this.#circumstances.onEvent(this, event, args);
+  };
 
   readonly #onSend: Send = (data, encoding, callback, byteLength) => {
     const { request } = this;

@@ -1,5 +1,6 @@
 /** One request of the application through node:http or node:https, over all its attempts. */
 import type { ClientRequest, IncomingMessage } from 'node:http';
+import { SUCCESS } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { Exchange, Step } from '../manager/attempt.js';
 import type { KeyManager } from '../manager/key-manager.js';
@@ -23,6 +24,8 @@ import { setHidden } from './http-internals.js';
 import { codeOf, isNetworkFailure } from './network-failure.js';
 import type { SocketGate } from './socket-gate.js';
 import { orDeliver, reportOwnError, whenSettled } from './pass-through.js';
+
+type Destroy = (this: ClientRequest, error?: Error) => ClientRequest;
 
 export interface HttpRequest {
   /** The request that the application holds. */
@@ -58,6 +61,7 @@ export class HttpExchange {
   #attempt: HttpAttempt;
   #phase: Phase = 'sending';
   #isAborted = false;
+  #abortError: Error | undefined;
   #next: { readonly lease: Lease; readonly readyAt: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -66,6 +70,17 @@ export class HttpExchange {
     this.#manager = manager;
     this.#http = http;
     this.#app = request;
+    const signal = (): AbortSignal => (this.#abortController ??= new AbortController()).signal;
+    this.#exchange = manager.exchange(managed.pool, {
+      method: found.method,
+      path: found.path,
+      hasIdempotencyKey: found.hasIdempotencyKey,
+      canReplay: () => http.remake !== undefined && request.writableEnded && this.#attempt.body !== undefined,
+      get signal() {
+        return signal();
+      },
+    });
+    // From here on the request is in our hands; nothing that can fail comes after.
     this.#first = new HttpAttempt(request, {
       send: http.send,
       maxBodyBytes: managed.provider.retry.maxBodyBytes,
@@ -73,17 +88,7 @@ export class HttpExchange {
       onEvent: (attempt, event, args) => this.#onEvent(attempt, event, args),
     });
     this.#attempt = this.#first;
-    const signal = (): AbortSignal => (this.#abortController ??= new AbortController()).signal;
-    this.#exchange = manager.exchange(managed.pool, {
-      method: found.method,
-      path: found.path,
-      hasIdempotencyKey: found.hasIdempotencyKey,
-      canReplay: () => http.remake !== undefined && request.finished && this.#attempt.body !== undefined,
-      get signal() {
-        return signal();
-      },
-    });
-    const { destroy } = request;
+    const { destroy } = request as { destroy: Destroy };
     setHidden(request, 'destroy', (error?: Error) => this.#destroy(destroy, error));
   }
 
@@ -273,7 +278,7 @@ export class HttpExchange {
     attempt.isClosed = true;
     if (this.#phase === 'between') process.nextTick(() => attempt.onLeft?.());
     if (this.#isAborted && this.#phase !== 'delivered' && attempt.isErrorNew())
-      this.#emit('error', [hangUp()]);
+      this.#emit('error', [this.#abortError ?? hangUp()]);
     if (this.#isAborted || this.#phase === 'delivered') return this.#close();
     return true;
   }
@@ -292,8 +297,7 @@ export class HttpExchange {
     const attempt = this.#attempt;
     const { lease } = attempt;
     if (lease !== undefined && this.#phase === 'sending') {
-      const { method, path } = this.#http.found;
-      orDeliver(() => this.#exchange.afterHead(lease, headOf(answer, method, path)));
+      lease.report(SUCCESS);
       attempt.isUpgraded = true;
       socket.once('close', () => lease.end());
     }
@@ -363,21 +367,22 @@ export class HttpExchange {
 
   // --- the application goes away ------------------------------------------------------------------------------
 
-  #destroy(original: (error?: Error) => ClientRequest, error?: Error): ClientRequest {
+  #destroy(original: Destroy, error?: Error): ClientRequest {
     const app = this.#app;
     const attempt = this.#attempt;
     if (this.#isAborted) return original.call(app, error);
     if (this.#phase === 'delivered')
       return attempt.isFirst ? original.call(app, error) : attempt.destroy(app, error);
     this.#isAborted = true;
+    this.#abortError = error;
     this.#abortController?.abort();
     clearTimeout(this.#timer);
     this.#next?.lease.cancel();
     this.#next = undefined;
-    if (this.#phase === 'sending' && this.#http.gate?.isWaiting !== true) {
-      if (attempt.lease !== undefined) this.#exchange.aborted(attempt.lease);
-      return attempt.isFirst ? original.call(app, error) : attempt.destroy(app, error);
-    }
+    if (attempt.lease !== undefined) this.#exchange.aborted(attempt.lease);
+    // Node tells of the end of a request that has a connection, or waits for one.
+    const isAlive = this.#phase === 'sending' && !attempt.isClosed && this.#http.gate?.isWaiting !== true;
+    if (isAlive) return attempt.isFirst ? original.call(app, error) : attempt.destroy(app, error);
     app.destroyed = true;
     if (this.#phase === 'refusing' && app.res !== null) {
       app.res.destroy();

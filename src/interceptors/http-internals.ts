@@ -23,7 +23,6 @@ export interface RequestInternals {
   outputSize: number;
   outputData: { data: string | Uint8Array; readonly callback?: ((error?: Error | null) => void) | null }[];
   res: IncomingMessage | null;
-  finished: boolean;
   destroyed: boolean;
   socket: Socket;
 }

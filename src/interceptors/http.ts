@@ -2,14 +2,11 @@
  * `node:http` and `node:https`, and all that is built upon them: axios, got, node-fetch, superagent, ws, SDKs. The key
  * is replaced in the head just before it goes out; `request` and `get` are wrapped so that a request can be repeated.
  */
-import type * as Http from 'node:http';
 import type { Agent, ClientRequest } from 'node:http';
-import type * as Https from 'node:https';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { ManagedOrigin } from '../manager/managed-origins.js';
 import { isOwned } from '../manager/ownership.js';
 import type { Undo } from '../manager/phases.js';
-import type { ConnectOptions } from './http-destination.js';
 import { agentOrigin, isAgentOf, statedOrigin } from './http-destination.js';
 import { HttpExchange } from './http-exchange.js';
 import { findKeyInHead } from './http-head.js';
@@ -17,7 +14,8 @@ import type { Request, Send } from './http-internals.js';
 import { internalsOf, isTakenOver } from './http-internals.js';
 import { keyFinderOf } from './key-placement.js';
 import { reportOwnError } from './pass-through.js';
-import { patch } from './patches.js';
+import { patch, patchAll } from './patches.js';
+import type { OnSocket } from './socket-gate.js';
 import { SocketGate } from './socket-gate.js';
 
 type Make = (this: unknown, ...args: unknown[]) => ClientRequest;
@@ -33,31 +31,28 @@ interface Makers {
 /** Takes care of what goes out through node:http and node:https until the returned function is called. */
 export function installHttp(manager: KeyManager): Undo {
   // Not imported: that would make an ES module of node:http, whose WebSocket loads undici (Node 22 and later).
-  const http = process.getBuiltinModule('node:http') as typeof Http;
-  const https = process.getBuiltinModule('node:https') as typeof Https;
+  const http = process.getBuiltinModule('node:http');
+  const https = process.getBuiltinModule('node:https');
   const layer = new HttpLayer(manager);
-  const senders = http.ClientRequest.prototype as unknown as { _send: Send };
+  const requests = http.ClientRequest.prototype as unknown as { _send: Send; onSocket: OnSocket };
   const agents = http.Agent.prototype as unknown as { addRequest: AddRequest };
-  const undos = [
-    patch(senders, '_send', (original) => layer.wrapSend(original)),
-    patch(agents, 'addRequest', (original) => layer.wrapAddRequest(original)),
-  ];
-  for (const [module, protocol] of [
+  const makers: readonly (readonly [Makers, Protocol])[] = [
     [http as unknown as Makers, 'http:'],
     [https as unknown as Makers, 'https:'],
-  ] as const) {
-    const native = module.request;
-    undos.push(
-      patch(module, 'request', (original) => layer.wrapMake(original, native, protocol)),
-      patch(module, 'get', (original) => layer.wrapMake(original, native, protocol)),
-    );
-  }
-  return () => {
-    for (const undo of undos.splice(0).reverse()) undo();
-  };
+  ];
+  return patchAll((keep) => {
+    keep(patch(requests, '_send', (original) => layer.wrapSend(original)));
+    keep(patch(requests, 'onSocket', (original) => layer.wrapOnSocket(original)));
+    keep(patch(agents, 'addRequest', (original) => layer.wrapAddRequest(original)));
+    for (const [module, protocol] of makers) {
+      const native = module.request;
+      keep(patch(module, 'request', (original) => layer.wrapMake(original, native, protocol)));
+      keep(patch(module, 'get', (original) => layer.wrapMake(original, native, protocol)));
+    }
+  });
 }
 
-/** A request to a managed origin, until its first bytes. */
+/** What is known of a request to a managed origin before its first bytes. */
 interface Plan {
   readonly managed: ManagedOrigin;
   /** Absent where nobody knows how the request was made. */
@@ -119,6 +114,15 @@ class HttpLayer {
     };
   }
 
+  wrapOnSocket(original: OnSocket): OnSocket {
+    const gateOf = (request: ClientRequest): SocketGate | undefined => this.#plans.get(request)?.gate;
+    return function (this: ClientRequest, socket, error) {
+      const gate = gateOf(this);
+      if (gate === undefined) original.call(this, socket, error);
+      else gate.receive(socket, error, original);
+    };
+  }
+
   wrapSend(original: Send): Send {
     const takesOver = (request: Request): boolean => this.#takesOver(request, original);
     return function (this: ClientRequest, data, encoding, callback, byteLength) {
@@ -144,7 +148,7 @@ class HttpLayer {
     if (typeof options !== 'object' || options === null) return;
     const making = this.#making;
     try {
-      const origin = agentOrigin(request, options as ConnectOptions, agent);
+      const origin = agentOrigin(request, options, agent);
       const managed = origin === undefined ? undefined : this.#manager.origins.find(origin);
       const isByCall = making !== undefined && !making.isPlanned && isAgentOf(making.args, agent);
       if (isByCall) making.isPlanned = true;
@@ -179,7 +183,6 @@ class HttpLayer {
       this.#planByCall(request);
       const plan = this.#plans.get(request);
       if (plan === undefined || request._header === null || isTakenOver(request)) return false;
-      this.#plans.delete(request);
       const found = findKeyInHead(request._header, keyFinderOf(plan.managed));
       if (found === undefined) return false;
       new HttpExchange(this.#manager, { request, found, send, ...plan }).begin();

@@ -67,7 +67,8 @@ function createRegistry(onEmpty: () => void): Registry {
     version: VERSION,
     patch(target, property, wrap) {
       let properties = patched.get(target);
-      if (properties === undefined) patched.set(target, (properties = new Map()));
+      if (properties === undefined)
+        patched.set(target, (properties = new Map<PropertyKey, PatchedProperty>()));
       let entry = properties.get(property);
       try {
         entry ??= new PatchedProperty(target, property);
@@ -148,9 +149,9 @@ class PatchedProperty {
   }
 
   #descriptorFor(value: unknown): PropertyDescriptor {
-    const { configurable = true, enumerable = true, writable = true, get, set } = this.#descriptor ?? {};
-    if (get === undefined) return { value, configurable, enumerable, writable };
-    return { get: () => value, configurable, enumerable, ...(set === undefined ? {} : { set }) };
+    const { configurable = true, enumerable = true, writable = true, ...own } = this.#descriptor ?? {};
+    if (own.get === undefined) return { value, configurable, enumerable, writable };
+    return { ...own, get: () => value, configurable, enumerable };
   }
 
   #createStandIn(original: object): (...args: unknown[]) => unknown {
@@ -177,6 +178,21 @@ function conflict(property: PropertyKey): KeymuxError {
   return new KeymuxError('KEYMUX_PATCH_CONFLICT', `${String(property)} cannot be replaced: it is frozen.`, {
     fix: 'Load keymux before whatever freezes it, or use `manager.fetch` and `manager.run`.',
   });
+}
+
+/** Makes several patches or none: if one fails, those before it are undone. The returned function undoes all. */
+export function patchAll(make: (keep: (undo: () => unknown) => void) => void): () => void {
+  const undos: (() => unknown)[] = [];
+  const undoAll = (): void => {
+    for (const undo of undos.splice(0).reverse()) undo();
+  };
+  try {
+    make((undo) => undos.push(undo));
+  } catch (error) {
+    undoAll();
+    throw error;
+  }
+  return undoAll;
 }
 
 /**

@@ -1,10 +1,8 @@
 import type { Agent, ClientRequest } from 'node:http';
 import type { HttpSocket } from './http-internals.js';
-import { setHidden } from './http-internals.js';
 
-interface SocketReceiver {
-  onSocket(socket: HttpSocket | undefined, error?: Error | null): void;
-}
+/** As requests have it. */
+export type OnSocket = (this: ClientRequest, socket: HttpSocket | undefined, error?: Error | null) => void;
 
 interface SocketGiver {
   addRequest(request: ClientRequest, options: unknown): void;
@@ -26,14 +24,15 @@ export class SocketGate {
     this.#request = request;
     this.#agent = agent;
     this.#options = options;
-    const { onSocket } = request as ClientRequest & SocketReceiver;
-    const receive: SocketReceiver['onSocket'] = (socket, error) => {
-      // An agent may have one at hand before the request is known to have to wait.
-      process.nextTick(() => {
-        if (socket === undefined || !this.#turnsAway(socket, error)) onSocket.call(request, socket, error);
-      });
-    };
-    setHidden(request, 'onSocket', receive);
+  }
+
+  /** The agent has a connection; `onSocket` takes it. */
+  receive(socket: HttpSocket | undefined, error: Error | null | undefined, onSocket: OnSocket): void {
+    // An agent may have one at hand before the request is known to have to wait.
+    process.nextTick(() => {
+      if (socket !== undefined && this.#turnsAway(socket, error)) return;
+      onSocket.call(this.#request, socket, error);
+    });
   }
 
   /** Whether a connection was turned away, so that the request is in nobody's queue. */

@@ -1,4 +1,5 @@
 /** One request of the application through undici, over all its attempts. */
+import { SUCCESS } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { Exchange, Step } from '../manager/attempt.js';
 import type { KeyManager } from '../manager/key-manager.js';
@@ -186,10 +187,9 @@ export class UndiciExchange {
   }
 
   #answer(refusal: Refusal): void {
-    if (this.#isOver || this.isAborted) return;
     const { receiver, options } = this.request;
     this.startReceiver(null);
-    if (this.isAborted) return;
+    if (this.#isOver || this.isAborted) return;
     this.#isOver = true;
     const head = receiver.refusalHead({ ...refusal, headers: wireHeaders(refusal) });
     const delivery = new Delivery(() => {});
@@ -318,7 +318,7 @@ class Attempt implements AttemptEvents {
   upgrade(head: AnswerHead, socket: unknown): void {
     const lease = this.#lease;
     if (lease !== undefined) {
-      orDeliver(() => this.#run.exchange.afterHead(lease, this.#factsOf(head)));
+      lease.report(SUCCESS);
       (socket as NodeJS.EventEmitter).once('close', () => lease.end());
     }
     this.#run.over();

@@ -8,7 +8,7 @@ import { isOwned } from '../manager/ownership.js';
 import type { Undo } from '../manager/phases.js';
 import { keyFinderOf } from './key-placement.js';
 import { reportOwnError } from './pass-through.js';
-import { patch, trapFirstUse } from './patches.js';
+import { patch, patchAll, trapFirstUse } from './patches.js';
 import { ATTEMPT, UndiciExchange } from './undici-exchange.js';
 import { receiverOf } from './undici-handlers.js';
 import type { Dispatch, DispatchOptions, Dispatcher } from './undici-request.js';
@@ -34,30 +34,27 @@ const GLOBAL_DISPATCHERS = [Symbol.for('undici.globalDispatcher.1'), Symbol.for(
 
 /** Takes care of what goes out through undici until the returned function is called. */
 export function installUndici(manager: KeyManager): Undo {
-  const undos: (() => unknown)[] = [];
-  const patched = new WeakSet<DispatcherPrototype>();
   const layer = new UndiciLayer(manager);
-  const patchPrototype = (prototype: DispatcherPrototype): void => {
-    if (patched.has(prototype)) return;
-    patched.add(prototype);
-    undos.push(patch(prototype, 'dispatch', (original) => layer.wrapDispatch(original)));
-  };
-  const patchLoaded = (): boolean => {
-    const found = GLOBAL_DISPATCHERS.map((symbol) => prototypeOf(Reflect.get(globalThis, symbol)));
-    for (const prototype of found) if (prototype !== undefined) patchPrototype(prototype);
-    return found.some((prototype) => prototype !== undefined);
-  };
-  // Loading the built-in undici takes longer than all the rest of keymux: it waits until it is needed.
-  if (!patchLoaded()) undos.push(patchOnFirstUse(patchLoaded));
-  undos.push(
-    patchCopies((prototype) => {
+  const patched = new WeakSet<DispatcherPrototype>();
+  return patchAll((keep) => {
+    const patchPrototype = (prototype: DispatcherPrototype): void => {
+      if (patched.has(prototype)) return;
+      patched.add(prototype);
+      keep(patch(prototype, 'dispatch', (original) => layer.wrapDispatch(original)));
+    };
+    const patchLoaded = (): boolean => {
+      const found = GLOBAL_DISPATCHERS.map((symbol) => prototypeOf(Reflect.get(globalThis, symbol)));
+      for (const prototype of found) if (prototype !== undefined) patchPrototype(prototype);
+      return found.some((prototype) => prototype !== undefined);
+    };
+    // Loading the built-in undici takes longer than all the rest of keymux: it waits until it is needed.
+    if (!patchLoaded()) keep(patchOnFirstUse(patchLoaded));
+    const onCopy = (prototype: DispatcherPrototype): void => {
       patchPrototype(prototype);
       patchLoaded();
-    }),
-  );
-  return () => {
-    for (const undo of undos.splice(0).reverse()) undo();
-  };
+    };
+    keep(patchCopies(onCopy));
+  });
 }
 
 function patchOnFirstUse(patchLoaded: () => boolean): () => void {

@@ -164,11 +164,18 @@ export class Exchange {
       attempt: this.#attempts,
       at: this.#context.now(),
     });
-    const isTrouble = !REFUSED_BEFORE_PROCESSING.has(outcome.kind);
-    const delayMs = isTrouble
-      ? TROUBLE_DELAY_MS * 2 ** (this.#troubles - 1) * (0.5 + this.#context.random())
-      : 0;
-    return { do: 'retry', lease: next, delayMs };
+    return { do: 'retry', lease: next, delayMs: this.#delayAfter(outcome) };
+  }
+
+  /** After a provider's trouble: as long as it says, else a short and growing pause. */
+  #delayAfter(outcome: Outcome): number {
+    if (REFUSED_BEFORE_PROCESSING.has(outcome.kind)) return 0;
+    const pauseMs = TROUBLE_DELAY_MS * 2 ** (this.#troubles - 1) * (0.5 + this.#context.random());
+    return Math.max(pauseMs, this.#statedWaitMs(outcome));
+  }
+
+  #statedWaitMs({ retryAt }: Outcome): number {
+    return retryAt === undefined ? 0 : retryAt - this.#context.now();
   }
 
   /** The provider's own answer stands, told when a retry makes sense; a dead key's answer may hide that. */
@@ -218,7 +225,7 @@ export class Exchange {
     if (this.#context.now() >= this.#startedAt + policy.deadlineMs) return false;
     if (this.#facts.signal?.aborted === true || !this.#facts.canReplay()) return false;
     if (REFUSED_BEFORE_PROCESSING.has(outcome.kind)) return outcome.scope !== 'request';
-    if (this.#troubles >= TROUBLE_REPETITIONS) return false;
+    if (this.#troubles >= TROUBLE_REPETITIONS || this.#statedWaitMs(outcome) > policy.maxWaitMs) return false;
     return outcome.executed === 'no' || this.#isRepeatable(policy);
   }
 

@@ -44,6 +44,8 @@ export class Engine {
   #expiry: { timer: NodeJS.Timeout; at: number } | undefined;
   #recovery: Promise<void> | 'done' | undefined;
   #leasesOut = 0;
+  #isStoreOpen = false;
+  #isClosed = false;
   #whenDrained: (() => void) | undefined;
   #resolveReady: () => void = () => {};
 
@@ -113,13 +115,16 @@ export class Engine {
     this.#recovery = opened
       .then(
         (state) => this.#recover(state),
-        (error: unknown) => this.#notices.trouble(error),
+        (error: unknown) => {
+          if (!this.#isClosed) this.#notices.trouble(error);
+        },
       )
       .then(() => this.#finishRecovery());
     return this.#recovery;
   }
 
   async shutDown(): Promise<void> {
+    this.#isClosed = true;
     const restored = this.#phases.undo('integration');
     this.roster.close();
     await restored;
@@ -156,12 +161,15 @@ export class Engine {
   }
 
   #recover(state: StoredState): void {
+    if (this.#isClosed) return;
+    this.#isStoreOpen = true;
     this.sync.track(this.roster.members.values());
     this.sync.recover(state);
   }
 
   #finishRecovery(): void {
     this.#recovery = 'done';
+    if (this.#isClosed) return;
     this.#phases.run('background services', () => this.#startServices());
     this.#resolveReady();
     this.roster.wake();
@@ -170,10 +178,11 @@ export class Engine {
   #startServices(): void {
     // One thread of a process follows the store and the files for all of them.
     if (this.#seams.table === undefined) {
-      this.sync.start();
+      if (this.#isStoreOpen) this.sync.start('leader');
       this.#watch.start();
       this.#phases.onUndo('background services', () => this.#watch.stop());
     } else {
+      if (this.#isStoreOpen) this.sync.start('other');
       this.#phases.onUndo(
         'background services',
         hearThreads((news) => this.#takeUp(news)),

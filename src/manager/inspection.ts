@@ -102,7 +102,7 @@ export function inspect(subject: Inspected, now: number): Snapshot {
     sources: configuration.sources,
     notes: configuration.notes,
     services: [...configuration.services.values()].map(({ name: service, strategy, providers }) => {
-      const next = pools.get(service)?.best()?.keyId;
+      const next = pools.get(service)?.next()?.keyId;
       return { name: service, strategy, providers, ...(next === undefined ? {} : { next }) };
     }),
     providers: [...configuration.providers.values()].map(({ id, origins, mode }) => {
@@ -122,7 +122,7 @@ export function inspect(subject: Inspected, now: number): Snapshot {
 }
 
 export function explain(pool: Pool, strategy: string, now: number): Explanation {
-  const next = pool.best();
+  const next = pool.next();
   const rows = pool.obstacles(now).toSorted((a, b) => a.contender.priority - b.contender.priority);
   return {
     service: pool.service,
@@ -131,7 +131,7 @@ export function explain(pool: Pool, strategy: string, now: number): Explanation 
     ...(next === undefined ? {} : { next: next.keyId }),
     candidates: rows.map(({ contender: { member }, obstacle }) => ({
       key: member.keyId,
-      usable: obstacle === undefined || obstacle.kind === 'slow-start',
+      usable: obstacle === undefined || obstacle.kind.endsWith('slow-start'),
       because:
         obstacle?.because ??
         (member === next ? `chosen by ${strategy}` : `usable, passed over by ${strategy}`),

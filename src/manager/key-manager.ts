@@ -41,8 +41,6 @@ const ACQUIRE_TIMEOUT_MS = 30_000;
  */
 export class KeyManager implements AsyncDisposable {
   readonly name: string;
-  /** Resolves when the store is attached and its state recovered. Never rejects: a store that fails is `degraded`. */
-  readonly ready: Promise<void>;
   readonly events: Events;
   readonly #options: KeyManagerOptions;
   readonly #engine: Engine;
@@ -54,9 +52,14 @@ export class KeyManager implements AsyncDisposable {
     // Taken now: later on `process.env` may be the intercepted one, which hides what the application really set.
     this.#options = { ...options, env: options.env ?? process.env };
     this.#engine = new Engine(this.#options, seams);
-    this.ready = this.#engine.ready;
     this.events = this.#engine.events;
     this.#engine.integrate(() => seams.integrate?.(this));
+  }
+
+  /** Resolves when the store is attached and its state recovered. Never rejects: a store that fails is `degraded`. */
+  get ready(): Promise<void> {
+    if (!this.closed) void this.#engine.recovered();
+    return this.#engine.ready;
   }
 
   // --- keys ---------------------------------------------------------------------------------------------------
@@ -81,19 +84,15 @@ export class KeyManager implements AsyncDisposable {
    */
   async acquire(service: string, options: AcquireOptions = {}): Promise<Lease> {
     const pool = this.poolOf(service);
-    options.signal?.throwIfAborted();
+    refuseWhenAborted(service, options.signal);
     await this.#engine.recovered();
     const startedAt = this.now();
     const waitUntil = startedAt + (options.timeoutMs ?? ACQUIRE_TIMEOUT_MS);
     const result = await pool.acquire({ excluded: NOBODY, waitUntil, signal: options.signal });
+    if (this.closed && result instanceof Lease) result.cancel();
     this.#refuseWhenClosed();
     if (result instanceof Lease) return result;
-    if (options.signal?.aborted === true) {
-      throw new KeymuxError('KEYMUX_ABORTED', `Waiting for a key of "${service}" was aborted.`, {
-        fix: 'Nothing is to be done if the abort was wanted.',
-        cause: options.signal.reason,
-      });
-    }
+    refuseWhenAborted(service, options.signal);
     if (result.busy && this.now() >= waitUntil) {
       throw new KeymuxError('KEYMUX_TIMEOUT', `No key of "${service}" became free in time.`, {
         fix: 'Raise `timeoutMs`, or add keys: those there are wait for answers under way.',
@@ -277,6 +276,14 @@ export class KeyManager implements AsyncDisposable {
       fix: 'Create a new one, or call `MinimalMultiKeyManager.instance()` again.',
     });
   }
+}
+
+function refuseWhenAborted(service: string, signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  throw new KeymuxError('KEYMUX_ABORTED', `Waiting for a key of "${service}" was aborted.`, {
+    fix: 'Nothing is to be done if the abort was wanted.',
+    cause: signal.reason,
+  });
 }
 
 const NOBODY: ReadonlySet<Member> = new Set();

@@ -9,6 +9,8 @@ import { runOwned } from './ownership.js';
 import type { Pool } from './pool.js';
 import type { Refusal } from './refusal.js';
 import { isRefusal } from './refusal.js';
+import { sendKeyed } from './redirects.js';
+import type { Send } from './redirects.js';
 
 /** What these calls need of a manager. */
 export interface Caller {
@@ -16,8 +18,6 @@ export interface Caller {
   recovered(): void | Promise<void>;
   exchange(pool: Pool, facts: RequestFacts): Exchange;
 }
-
-export type Send = (url: string, init: RequestInit) => Promise<Response>;
 
 export type Adapters<T> = Readonly<Record<string, (lease: Lease) => Promise<T>>>;
 
@@ -102,7 +102,13 @@ export async function callFetch(
   if (isRefusal(first)) return refusalResponse(first);
   let lease = first;
   for (;;) {
-    const outcome = await attemptFetch(caller, exchange, lease, path, { ...init, headers }, send);
+    const attempt = lease;
+    const outcome = await attemptFetch(caller, exchange, attempt, path, { ...init, headers }, send).catch(
+      (error: unknown) => {
+        attempt.end();
+        throw error;
+      },
+    );
     if (outcome.next === undefined) {
       if (outcome.response === undefined) throw outcome.error;
       return outcome.response;
@@ -128,26 +134,41 @@ async function attemptFetch(
   let response: Response;
   try {
     const { url, headers } = placeKey(lease, path, init.headers);
-    response = await runOwned(() => send(url, { ...init, headers }));
+    const { provider } = lease.member;
+    response = await runOwned(() => sendKeyed(send, url, { ...init, headers }, provider));
   } catch (error) {
-    if (init.signal?.aborted === true) {
-      exchange.aborted(lease);
-      return { error };
-    }
-    const provider = lease.member.provider;
-    const step = await exchange.afterOutcome(lease, outcomeOfError(error, provider, caller.now()));
-    lease.end();
-    if (step.do === 'retry') return { next: step.lease, delayMs: step.delayMs };
-    return step.do === 'refuse' ? { response: refusalResponse(step.refusal) } : { error };
+    return failFetch(caller, exchange, lease, init, error);
   }
   const head = { status: response.status, header: (name: string) => response.headers.get(name) ?? undefined };
   let step = await exchange.afterHead(lease, head);
   if (step.do === 'peek') {
-    const peeked = await peekResponse(response);
+    let peeked: Awaited<ReturnType<typeof peekResponse>>;
+    try {
+      peeked = await peekResponse(response);
+    } catch (error) {
+      return failFetch(caller, exchange, lease, init, error);
+    }
     response = peeked.response;
     step = await exchange.afterBody(lease, head, peeked.text);
   }
   return concludeFetch(step, lease, response);
+}
+
+async function failFetch(
+  caller: Caller,
+  exchange: Exchange,
+  lease: Lease,
+  { signal }: RequestInit,
+  error: unknown,
+): Promise<FetchOutcome> {
+  if (signal?.aborted === true) {
+    exchange.aborted(lease);
+    return { error };
+  }
+  const step = await exchange.afterOutcome(lease, outcomeOfError(error, lease.member.provider, caller.now()));
+  lease.end();
+  if (step.do === 'retry') return { next: step.lease, delayMs: step.delayMs };
+  return step.do === 'refuse' ? { response: refusalResponse(step.refusal) } : { error };
 }
 
 async function concludeFetch(step: Step, lease: Lease, response: Response): Promise<FetchOutcome> {

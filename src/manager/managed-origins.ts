@@ -10,7 +10,7 @@ export interface ManagedOrigin {
    * Whether this text is a key that may be replaced here: one of the provider's, or one that was taken out of the
    * configuration while the application still holds it.
    */
-  isKnownKey(text: string): boolean;
+  readonly isKnownKey: (text: string) => boolean;
 }
 
 /** Finds the provider of a request by scheme, host and port; nothing else about a request can choose one. */

@@ -6,7 +6,7 @@ import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import type { Bucket, PermitSource } from './permits.js';
 
-/** Names a key without telling it: HMAC-SHA-256 under a secret of this installation, cut to 128 bits. */
+/** Names a text without telling it: HMAC-SHA-256 under a secret of this installation, cut to 128 bits. */
 export function fingerprint(secretText: string, fingerprintKey: Uint8Array): string {
   // Loaded when a key is first looked at: a preload that meets none stays fast.
   const { createHmac } = process.getBuiltinModule('node:crypto');
@@ -57,7 +57,8 @@ export class Member {
   /** How key, bucket and provider are called in the table and in the store. */
   get subjects(): Names {
     return (this.#subjects ??= {
-      key: `key:${fingerprint(this.credential.secret.reveal(), this.#fingerprintKey())}`,
+      // One text may be a key of two providers, which judge it apart.
+      key: `key:${fingerprint(`${this.provider.id} ${this.credential.secret.reveal()}`, this.#fingerprintKey())}`,
       bucket: `bucket:${this.bucket.name}`,
       provider: `provider:${this.provider.id}`,
     });

@@ -1,5 +1,5 @@
 import type { Outcome } from '../core/outcome.js';
-import { ABORTED, BAD_REQUEST } from '../core/outcome.js';
+import { ABORTED } from '../core/outcome.js';
 import type { ProviderDefinition } from '../core/provider.js';
 import { bodyVerdict, headVerdict } from '../providers/classification.js';
 
@@ -12,16 +12,21 @@ const UNSENT_CODES = new Set([
   'EHOSTUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
-const NETWORK_CODES = /^(E[A-Z]+|UND_ERR_[A-Z_]+|ERR_(SSL|TLS)_[A-Z_]+|CERT_[A-Z_]+)$/;
+/** Sockets, name resolution, TLS and HTTP; `ENOENT` and its like are the caller's own affair. */
+const NETWORK_CODES =
+  /^(E(CONN|HOST|NET)[A-Z]+|EAI_[A-Z]+|ENOTFOUND|EPIPE|EPROTO|E(SOCKET)?TIMEDOUT|UND_ERR_(SOCKET|(CONNECT|HEADERS|BODY)_TIMEOUT|RES_[A-Z_]+)|HPE_[A-Z_]+|ERR_(SSL|TLS)_[A-Z0-9_]+|CERT_[A-Z_]+|[A-Z_]*SELF_SIGNED_CERT[A-Z_]*|UNABLE_TO_[A-Z_]+)$/;
+/** `CanceledError` is that of axios. */
+const ABORT_NAMES = new Set(['AbortError', 'CanceledError']);
 const LONGEST_CAUSE_CHAIN = 8;
 
 /**
  * What an error thrown by somebody's client means: an HTTP status that it carries is judged like an answer, a
- * network code like a failed attempt. Anything else is the caller's own affair.
+ * network code like a failed attempt. Anything else is the caller's own affair, and speaks neither for nor against
+ * anyone.
  */
 export function outcomeOfError(error: unknown, provider: ProviderDefinition, now: number): Outcome {
   for (const link of causeChain(error)) {
-    if (link['name'] === 'AbortError') return ABORTED;
+    if (ABORT_NAMES.has(link['name'] as string)) return ABORTED;
     const status = statusOf(link);
     if (status !== undefined) {
       const head = { status, header: headerReader(link) };
@@ -31,7 +36,7 @@ export function outcomeOfError(error: unknown, provider: ProviderDefinition, now
     const code = link['code'];
     if (typeof code === 'string' && NETWORK_CODES.test(code)) return networkOutcome(code);
   }
-  return BAD_REQUEST;
+  return ABORTED;
 }
 
 export function networkOutcome(code: string): Outcome {

@@ -45,7 +45,7 @@ export function isShortage(value: Permit | Shortage): value is Shortage {
 /** Permits of this process alone, taken from the table that its threads share. */
 export class LocalPermits implements PermitSource {
   readonly #table: StateTable;
-  readonly #indexes = new Map<Bucket, { index: number; slackMs: number }>();
+  readonly #indexes = new WeakMap<Bucket, { index: number; slackMs: number }>();
 
   constructor(table: StateTable) {
     this.#table = table;
@@ -84,13 +84,24 @@ export class LocalPermits implements PermitSource {
 }
 
 interface Account {
+  windows: readonly QuotaWindow[];
   readonly slackMs: number;
+  readonly shortestMs: number;
   readonly largestBatch: number;
   readonly batchTtlMs: number;
-  lease: { id: string; unspent: number; validUntil: number } | undefined;
+  /** Whether this process counts along what it is given. */
+  countsAlong: boolean;
+  batch: Batch | undefined;
   nextBatch: number;
-  left: number | undefined;
-  asking: Promise<undefined> | undefined;
+  left: { readonly permits: number; readonly knownUntil: number } | undefined;
+  asking: Promise<Permit | Shortage> | undefined;
+}
+
+interface Batch {
+  readonly leaseId: string;
+  readonly validUntil: number;
+  readonly expiry: NodeJS.Timeout;
+  unspent: number;
 }
 
 /** Limits up to this are leased one permit at a time: nothing lies idle in one process while another waits. */
@@ -99,74 +110,65 @@ const LARGEST_BATCH = 256;
 const BATCH_TTL_MS = 1_000;
 /** Reports of spent permits are gathered this long; it delays the return of a slot, never the other way round. */
 const SETTLE_DELAY_MS = 20;
+/** How long a store that let its deadline pass is not asked: each question would hold up a request for as long again. */
+const REST_MS = 1_000;
+/** Larger limits are kept in groups by the table, more carefully than the store keeps them; see `StateTable.settle`. */
+const LARGEST_EXACT_LIMIT = 65_536;
 
-/** Permits that this thread leases from a store that others spend from too. */
+/**
+ * Permits that this thread leases from a store that others spend from too. What was spent is counted along in the
+ * table of the process, which decides alone while the store cannot be asked, and knows what was spent before.
+ */
 export class LeasedPermits implements PermitSource {
   readonly #store: Store;
-  /** Where permits come from while the store cannot be asked. */
-  readonly #fallback: PermitSource;
+  readonly #own: LocalPermits;
   readonly #onTrouble: (error: unknown) => void;
-  readonly #accounts = new Map<Bucket, Account>();
+  readonly #accounts = new Map<string, Account>();
   #settlements: Settlement[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #restsUntil = 0;
+  #isClosed = false;
 
-  constructor(store: Store, fallback: PermitSource, onTrouble: (error: unknown) => void) {
+  constructor(store: Store, own: LocalPermits, onTrouble: (error: unknown) => void) {
     this.#store = store;
-    this.#fallback = fallback;
+    this.#own = own;
     this.#onTrouble = onTrouble;
   }
 
   take(bucket: Bucket, now: number): MaybePromise<Permit | Shortage> {
     if (bucket.windows.length === 0) return UNLIMITED;
     const account = this.#accountOf(bucket);
-    const { lease } = account;
-    if (lease !== undefined && lease.unspent > 0 && now < lease.validUntil)
-      return this.#spend(bucket, account);
-    this.#returnUnspent(bucket, account);
-    if (account.asking !== undefined) return account.asking.then(() => this.take(bucket, this.#store.now()));
+    const own = this.#takeOwn(bucket, account, now);
+    if (own !== undefined && isShortage(own)) return own;
+    if (now < this.#restsUntil) return own ?? this.#own.take(bucket, now);
+    const alone = (error: unknown): Permit | Shortage => {
+      this.#onTrouble(error);
+      return own ?? this.#own.take(bucket, this.#store.now());
+    };
     try {
-      const grant = this.#ask(bucket, account);
-      return grant instanceof Promise
-        ? grant.catch((error: unknown) => this.#fallBack(bucket, error))
-        : grant;
-    } catch (error) {
-      return this.#fallBack(bucket, error);
-    }
-  }
-
-  #ask(bucket: Bucket, account: Account): MaybePromise<Permit | Shortage> {
-    const single = account.largestBatch === 1;
-    const grant = this.#store.lease({
-      bucket: bucket.name,
-      windows: bucket.windows,
-      want: account.nextBatch,
-      ttlMs: single ? HOLD_MS : account.batchTtlMs,
-      // A permit of a batch may be spent at the batch's very end, by a request that is then still under way.
-      slackMs: single ? account.slackMs : HOLD_MS,
-    });
-    if (!(grant instanceof Promise)) return this.#receive(bucket, account, grant);
-    const received = grant.then((granted) => this.#receive(bucket, account, granted));
-    if (!single) {
-      account.asking = received.then(
-        () => (account.asking = undefined),
-        () => (account.asking = undefined),
+      const leased = this.#lease(bucket, account, now);
+      if (!(leased instanceof Promise)) return together(own, leased);
+      return leased.then(
+        (taken) => together(own, taken),
+        (error: unknown) => {
+          this.#restsUntil = this.#store.now() + REST_MS;
+          return alone(error);
+        },
       );
+    } catch (error) {
+      return alone(error);
     }
-    return received;
   }
 
-  #fallBack(bucket: Bucket, error: unknown): MaybePromise<Permit | Shortage> {
-    this.#onTrouble(error);
-    return this.#fallback.take(bucket, this.#store.now());
-  }
-
-  left(bucket: Bucket): number | undefined {
-    return this.#accounts.get(bucket)?.left;
+  left(bucket: Bucket, now: number): number | undefined {
+    const left = this.#accounts.get(bucket.name)?.left;
+    return left === undefined || now >= left.knownUntil ? undefined : left.permits;
   }
 
   async close(): Promise<void> {
-    for (const [bucket, account] of this.#accounts) this.#returnUnspent(bucket, account);
+    for (const [name, account] of this.#accounts) this.#returnUnspent(name, account);
     await this.flush();
+    this.#isClosed = true;
   }
 
   /** Writes the gathered settlements; what cannot be written stays charged, which is the careful side. */
@@ -183,42 +185,88 @@ export class LeasedPermits implements PermitSource {
     }
   }
 
-  #accountOf(bucket: Bucket): Account {
-    let account = this.#accounts.get(bucket);
-    if (account === undefined) {
-      const tightest = Math.min(...bucket.windows.map((window) => window.requests));
-      const shortestMs = Math.min(...bucket.windows.map((window) => window.perMs));
-      account = {
-        slackMs: arrivalSlackMs(bucket.windows),
-        largestBatch:
-          tightest <= SINGLE_PERMIT_LIMIT ? 1 : Math.min(LARGEST_BATCH, Math.floor(tightest / 64)),
-        batchTtlMs: Math.min(BATCH_TTL_MS, shortestMs / 2),
-        lease: undefined,
-        nextBatch: 1,
-        left: undefined,
-        asking: undefined,
-      };
-      this.#accounts.set(bucket, account);
+  #takeOwn(bucket: Bucket, account: Account, now: number): Permit | Shortage | undefined {
+    if (!account.countsAlong) return undefined;
+    try {
+      return this.#own.take(bucket, now);
+    } catch {
+      // The table has no room for it; that only matters while the store cannot be asked, and is told then.
+      account.countsAlong = false;
+      return undefined;
     }
+  }
+
+  #lease(bucket: Bucket, account: Account, now: number): MaybePromise<Permit | Shortage> {
+    const { batch } = account;
+    if (batch !== undefined && now < batch.validUntil) return this.#spend(bucket, account, batch);
+    if (account.asking !== undefined) {
+      // A shortage or a failure is news for all who wait; after a grant each takes a permit of its own.
+      return account.asking.then((answer) =>
+        isShortage(answer) ? answer : this.#lease(bucket, account, this.#store.now()),
+      );
+    }
+    this.#returnUnspent(bucket.name, account);
+    return this.#ask(bucket, account);
+  }
+
+  #ask(bucket: Bucket, account: Account): MaybePromise<Permit | Shortage> {
+    const single = account.largestBatch === 1;
+    const grant = this.#store.lease({
+      bucket: bucket.name,
+      windows: bucket.windows,
+      want: account.nextBatch,
+      ttlMs: single ? HOLD_MS : account.batchTtlMs,
+      // A permit of a batch may be spent at the batch's very end, by a request that is then still under way.
+      slackMs: single ? account.slackMs : HOLD_MS,
+    });
+    if (!(grant instanceof Promise)) return this.#receive(bucket, account, grant);
+    const received = grant.then((granted) => this.#receive(bucket, account, granted));
+    if (!single) {
+      const answered = (): void => void (account.asking = undefined);
+      account.asking = received;
+      received.then(answered, answered);
+    }
+    return received;
+  }
+
+  #accountOf(bucket: Bucket): Account {
+    const known = this.#accounts.get(bucket.name);
+    if (known?.windows === bucket.windows) return known;
+    if (known !== undefined && JSON.stringify(known.windows) === JSON.stringify(bucket.windows)) {
+      known.windows = bucket.windows;
+      return known;
+    }
+    if (known !== undefined) this.#returnUnspent(bucket.name, known);
+    const account = newAccount(bucket.windows);
+    this.#accounts.set(bucket.name, account);
     return account;
   }
 
   #receive(bucket: Bucket, account: Account, grant: LeaseGrant): Permit | Shortage {
-    account.left = grant.left;
+    account.left = { permits: grant.left, knownUntil: this.#store.now() + account.shortestMs };
     if (grant.granted === 0) return { retryAt: grant.retryAt };
-    this.#returnUnspent(bucket, account);
-    account.lease = { id: grant.leaseId, unspent: grant.granted, validUntil: grant.validUntil };
-    return this.#spend(bucket, account);
+    const ttlMs = Math.max(1, grant.validUntil - this.#store.now());
+    const batch: Batch = {
+      leaseId: grant.leaseId,
+      validUntil: grant.validUntil,
+      unspent: grant.granted,
+      // What lies idle goes back while the store still knows the lease, also if nobody asks again.
+      expiry: setTimeout(() => this.#giveBackBatch(bucket.name, account, batch), ttlMs).unref(),
+    };
+    account.batch = batch;
+    return this.#spend(bucket, account, batch);
   }
 
-  #spend(bucket: Bucket, account: Account): Permit {
-    const lease = account.lease;
-    if (lease === undefined) return UNLIMITED;
-    lease.unspent -= 1;
-    // A batch that was used up in time may be twice as large next time.
-    if (lease.unspent === 0) account.nextBatch = Math.min(account.largestBatch, account.nextBatch * 2);
+  #spend(bucket: Bucket, account: Account, batch: Batch): Permit {
+    batch.unspent -= 1;
+    if (batch.unspent === 0) {
+      clearTimeout(batch.expiry);
+      account.batch = undefined;
+      // A batch that was used up in time may be twice as large next time.
+      account.nextBatch = Math.min(account.largestBatch, account.nextBatch * 2);
+    }
     const { slackMs } = account;
-    const leaseId = lease.id;
+    const { leaseId } = batch;
     let open = true;
     let arrival: NodeJS.Timeout | undefined;
     const end = (spent: number, countedAt: number): void => {
@@ -236,22 +284,63 @@ export class LeasedPermits implements PermitSource {
     };
   }
 
-  #returnUnspent(bucket: Bucket, account: Account): void {
-    const { lease } = account;
-    account.lease = undefined;
-    if (lease === undefined || lease.unspent === 0) return;
-    account.nextBatch = Math.max(1, Math.floor(account.nextBatch / 2));
-    this.#settleLater({
-      bucket: bucket.name,
-      leaseId: lease.id,
-      spent: 0,
-      countedAt: 0,
-      returned: lease.unspent,
-    });
+  #returnUnspent(bucketName: string, account: Account): void {
+    if (account.batch !== undefined) this.#giveBackBatch(bucketName, account, account.batch);
   }
 
+  #giveBackBatch(bucketName: string, account: Account, batch: Batch): void {
+    clearTimeout(batch.expiry);
+    if (account.batch === batch) account.batch = undefined;
+    account.nextBatch = Math.max(1, Math.floor(account.nextBatch / 2));
+    const { leaseId, unspent } = batch;
+    this.#settleLater({ bucket: bucketName, leaseId, spent: 0, countedAt: 0, returned: unspent });
+  }
+
+  /** After the end nothing is written any more: what was under way stays charged. */
   #settleLater(settlement: Settlement): void {
+    if (this.#isClosed) return;
     this.#settlements.push(settlement);
     this.#timer ??= setTimeout(() => void this.flush(), SETTLE_DELAY_MS).unref();
   }
+}
+
+function newAccount(windows: readonly QuotaWindow[]): Account {
+  const limits = windows.map((window) => window.requests);
+  const tightest = Math.min(...limits);
+  const shortestMs = Math.min(...windows.map((window) => window.perMs));
+  return {
+    windows,
+    slackMs: arrivalSlackMs(windows),
+    shortestMs,
+    largestBatch: tightest <= SINGLE_PERMIT_LIMIT ? 1 : Math.min(LARGEST_BATCH, Math.floor(tightest / 64)),
+    batchTtlMs: Math.min(BATCH_TTL_MS, shortestMs / 2),
+    countsAlong: Math.max(...limits) <= LARGEST_EXACT_LIMIT,
+    batch: undefined,
+    nextBatch: 1,
+    left: undefined,
+    asking: undefined,
+  };
+}
+
+/** One permit out of two: the one of this process, where it counts along, and the one that was leased. */
+function together(own: Permit | undefined, leased: Permit | Shortage): Permit | Shortage {
+  if (own === undefined) return leased;
+  if (isShortage(leased)) {
+    own.giveBack();
+    return leased;
+  }
+  return {
+    sent: (at) => {
+      own.sent(at);
+      leased.sent(at);
+    },
+    settle: (at) => {
+      own.settle(at);
+      leased.settle(at);
+    },
+    giveBack: () => {
+      own.giveBack();
+      leased.giveBack();
+    },
+  };
 }

@@ -11,6 +11,8 @@ import { standingOf } from './members.js';
 
 /** How often a key that was guessed to be dead may be tried when nothing else is left. */
 const LAST_RESORT_EVERY_MS = 5_000;
+/** Whoever took a place this long ago may be gone (a thread that was terminated): one more request is let in. */
+const PLACE_EXPIRES_MS = 60_000;
 
 /** Takes a place if there is one. Other threads may take at the same time: each counts itself before it looks. */
 export function takePlace(member: Member, table: StateTable, now: number): boolean {
@@ -22,8 +24,11 @@ export function takePlace(member: Member, table: StateTable, now: number): boole
     bucketPending: standing.bucketPending - 1,
     providerPending: standing.providerPending - 1,
   };
-  if (slowStartObstacle(others, now) === undefined) {
-    table.set(member.rows.key, COUNTER.lastUsed, table.tickOf(now));
+  const isFree =
+    slowStartObstacle(others, now) === undefined ||
+    (obstacleOf(standing, now) === undefined && isAbandoned(member, table, now));
+  if (isFree) {
+    noteUse(member, table, now);
     return true;
   }
   leavePlace(member, table);
@@ -46,8 +51,20 @@ export function takeLastResortPlace(member: Member, table: StateTable, now: numb
   const lastUsedAt = table.timeOf(table.get(member.rows.key, COUNTER.lastUsed));
   if (now - lastUsedAt < LAST_RESORT_EVERY_MS) return false;
   count(member, table, 1);
-  table.set(member.rows.key, COUNTER.lastUsed, table.tickOf(now));
+  noteUse(member, table, now);
   return true;
+}
+
+/** Nobody got a place of the key, its bucket or its provider lately; nor will anybody if those who did are gone. */
+function isAbandoned({ rows }: Member, table: StateTable, now: number): boolean {
+  return [rows.key, rows.bucket, rows.provider].every(
+    (row) => now - table.timeOf(table.get(row, COUNTER.lastUsed)) >= PLACE_EXPIRES_MS,
+  );
+}
+
+function noteUse({ rows }: Member, table: StateTable, now: number): void {
+  const tick = table.tickOf(now);
+  for (const row of [rows.key, rows.bucket, rows.provider]) table.set(row, COUNTER.lastUsed, tick);
 }
 
 function count(member: Member, table: StateTable, delta: 1 | -1): void {

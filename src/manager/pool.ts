@@ -49,7 +49,7 @@ const BUSY_RECHECK_MS = 25;
 /** The keys that can serve one service, and the choice among them. */
 export class Pool {
   readonly service: string;
-  readonly room = new WaitingRoom();
+  readonly room: WaitingRoom;
   readonly #context: PoolContext;
   #contenders: readonly MemberContender[] = [];
   #strategy: Strategy = strategies.priority;
@@ -64,6 +64,7 @@ export class Pool {
 
   constructor(service: string, context: PoolContext) {
     this.service = service;
+    this.room = new WaitingRoom(() => context.now());
     this.#context = context;
   }
 
@@ -93,6 +94,14 @@ export class Pool {
     return this.#pick(this.#eligible)?.member;
   }
 
+  /** What `best` would give, without taking a turn: looking changes nothing. */
+  next(): Member | undefined {
+    const rotations = this.#contenders.map(({ rotation }) => ({ rotation, before: { ...rotation } }));
+    const member = this.best();
+    for (const { rotation, before } of rotations) Object.assign(rotation, before);
+    return member;
+  }
+
   /** The key that returns first, for callers that must have an answer. */
   leastBad(): Member | undefined {
     const now = this.#context.now();
@@ -108,7 +117,7 @@ export class Pool {
 
   /** A lease on the best key, at once or within `waitUntil`; otherwise why not. */
   acquire(options: AcquireOptions): MaybePromise<Lease | Shut> {
-    if (this.room.size > 0 && this.room.nextTryAt <= options.waitUntil) return this.#wait(options, 'last');
+    if (this.room.size > 0 && this.room.nextTryAt <= options.waitUntil) return this.#wait(options);
     const first = this.tryAcquire(options.excluded);
     if (first instanceof Promise) return first.then((result) => this.#waitUnlessServed(result, options));
     return this.#waitUnlessServed(first, options);
@@ -127,7 +136,7 @@ export class Pool {
   #waitUnlessServed(result: Lease | Shut, options: AcquireOptions): MaybePromise<Lease | Shut> {
     if (result instanceof Lease) return result;
     if (!this.#worthWaiting(result, options)) return result;
-    return this.#wait(options, 'last', result);
+    return this.#wait(options, result);
   }
 
   #worthWaiting(shut: Shut, options: AcquireOptions): boolean {
@@ -137,12 +146,14 @@ export class Pool {
     return shut.busy || (shut.retryAt !== undefined && shut.retryAt <= options.waitUntil);
   }
 
-  async #wait(options: AcquireOptions, place: 'first' | 'last', shut?: Shut): Promise<Lease | Shut> {
-    for (let at = place, known = shut; ; at = 'first') {
+  async #wait(options: AcquireOptions, shut?: Shut): Promise<Lease | Shut> {
+    const { waitUntil: deadline, excluded, signal } = options;
+    const ticket = this.room.ticket();
+    for (let known = shut; ; ) {
       const now = this.#context.now();
       const tryAt = known === undefined || known.busy ? now + BUSY_RECHECK_MS : (known.retryAt ?? now);
-      await this.room.wait({ tryAt, deadline: options.waitUntil }, now, at, options.signal);
-      const result = await this.tryAcquire(options.excluded);
+      await this.room.wait({ ticket, tryAt, deadline, takesAny: excluded.size === 0 }, signal);
+      const result = await this.tryAcquire(excluded);
       if (result instanceof Lease) {
         this.room.wakeOne();
         return result;
@@ -200,13 +211,22 @@ export class Pool {
         busy = true;
         continue;
       }
-      const others = rest;
       const lease = this.#leaseOf(member, now);
+      const others = rest.filter((candidate) => candidate.member.rows.bucket !== member.rows.bucket);
       if (lease instanceof Promise)
-        return lease.then((taken) => taken ?? this.#tryOneOf(others, excluded, now));
+        return lease.then((taken) => this.#unlessOut(taken) ?? this.#tryOneOf(others, excluded, now));
       if (lease !== undefined) return lease;
-      rest = rest.filter((candidate) => candidate.member.rows.bucket !== member.rows.bucket);
+      rest = others;
     }
+  }
+
+  /** The lease, unless its key was taken out of use while the permit was under way. */
+  #unlessOut(lease: Lease | undefined): Lease | undefined {
+    if (lease === undefined) return undefined;
+    const obstacle = obstacleOf(standingOf(lease.member, this.#context.table), this.#context.now());
+    if (obstacle === undefined || obstacle.kind === 'no-permits') return lease;
+    lease.cancel();
+    return undefined;
   }
 
   #lastResort(excluded: ReadonlySet<Member>, now: number): MaybePromise<Lease | Shut> | undefined {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { StoreDefinition } from '../config/configuration.js';
 import type { Store, StoreOptions } from '../core/ports.js';
@@ -39,10 +39,18 @@ function readKey(file: string): Uint8Array | undefined {
 
 /** Undefined where another process was first, or where the directory is of no use, which the store itself reports. */
 function createKey(directory: string, file: string): Uint8Array | undefined {
-  const fresh = process.getBuiltinModule('node:crypto').randomBytes(KEY_BYTES);
+  const { randomBytes } = process.getBuiltinModule('node:crypto');
+  const fresh = randomBytes(KEY_BYTES);
+  const draft = `${file}.${randomBytes(6).toString('hex')}`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(file, fresh, { mode: 0o600, flag: 'wx' });
+    writeFileSync(draft, fresh, { mode: 0o600, flag: 'wx' });
+    try {
+      // It appears whole or not at all, so that nobody reads half of it.
+      linkSync(draft, file);
+    } finally {
+      rmSync(draft);
+    }
     return fresh;
   } catch {
     return undefined;

@@ -16,6 +16,10 @@ export class Sync {
   readonly #reported = new Map<string, { requests: number; failures: number }>();
   readonly #costs = new Map<string, number>();
   readonly #changed = new Set<string>();
+  /** Changes that could not be told yet. */
+  readonly #unheard = new Set<string>();
+  #isOpen = false;
+  #countsForAll = false;
   #publishing: Promise<void> | undefined;
   #stopWatching: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -40,23 +44,34 @@ export class Sync {
     }
   }
 
+  /** The store is open. What changed before is told now. */
   recover(state: StoredState): void {
     this.#apply(state.records);
+    this.#isOpen = true;
+    this.#tellAgain();
   }
 
-  /** Starts to follow the others, and to report usage. Only one thread of a process does. */
-  start(): void {
+  /**
+   * Starts to follow the others, and to report what all threads of this process used, since they share the counters:
+   * only one of them does. Costs are reported by the thread that learnt them.
+   */
+  start(role: 'leader' | 'other'): void {
+    this.#timer = setInterval(() => {
+      this.#tellAgain();
+      void this.flushUsage();
+    }, USAGE_EVERY_MS).unref();
+    if (role === 'other') return;
+    this.#countsForAll = true;
     this.#stopWatching = this.#store.watch((records) => {
       this.#apply(records);
       this.#onChange();
     });
-    this.#timer = setInterval(() => void this.flushUsage(), USAGE_EVERY_MS).unref();
   }
 
   /** A subject changed here; the others are told as soon as the running turn is over. */
   changed(subject: string): void {
     this.#changed.add(subject);
-    this.#publishing ??= Promise.resolve().then(() => this.#publish());
+    if (this.#isOpen) this.#publishing ??= Promise.resolve().then(() => this.#publish());
   }
 
   addCost(subject: string, costUsd: number): void {
@@ -77,6 +92,7 @@ export class Sync {
   async stop(): Promise<void> {
     this.#stopWatching?.();
     clearInterval(this.#timer);
+    this.#tellAgain();
     while (this.#publishing !== undefined) await this.#publishing;
     if (this.#timer !== undefined) await this.flushUsage();
   }
@@ -87,11 +103,17 @@ export class Sync {
     try {
       this.#apply(await this.#store.publish(subjects.map((subject) => this.#recordOf(subject))));
     } catch (error) {
-      // The table has it, and the next change of the same subject is published with it.
+      for (const subject of subjects) this.#unheard.add(subject);
       this.#onTrouble(error);
     } finally {
       this.#publishing = this.#changed.size === 0 ? undefined : this.#publish();
     }
+  }
+
+  #tellAgain(): void {
+    const subjects = [...this.#changed, ...this.#unheard];
+    this.#unheard.clear();
+    for (const subject of subjects) this.changed(subject);
   }
 
   #recordOf(subject: string): HealthRecord {
@@ -125,7 +147,7 @@ export class Sync {
   #takeDeltas(): UsageDelta[] {
     const deltas: UsageDelta[] = [];
     for (const [subject, before] of this.#reported) {
-      const now = this.#countersOf(this.#rows.get(subject) ?? -1);
+      const now = this.#countsForAll ? this.#countersOf(this.#rows.get(subject) ?? -1) : before;
       const costUsd = this.#costs.get(subject) ?? 0;
       if (now.requests === before.requests && now.failures === before.failures && costUsd === 0) continue;
       deltas.push({

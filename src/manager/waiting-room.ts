@@ -1,63 +1,79 @@
+import type { Clock } from '../core/ports.js';
+
 /**
  * Where requests wait for a key, first come, first served. One is woken at a time: it tries, and only if it was
- * served is the next one woken, so that a returning key meets one request and not the whole queue.
+ * served is the next one woken, so that a returning key meets one request and not the whole queue. One that cannot
+ * take every key is woken together with the next one, which it must not hold up.
  */
 export class WaitingRoom {
+  readonly #now: Clock;
+  /** By ticket. */
   #queue: Waiter[] = [];
+  #tickets = 0;
   #timer: NodeJS.Timeout | undefined;
   #armedFor = Number.POSITIVE_INFINITY;
+
+  constructor(now: Clock) {
+    this.#now = now;
+  }
 
   get size(): number {
     return this.#queue.length;
   }
 
-  /** When the first in line tries again without any event, in epoch milliseconds. */
+  /** When somebody tries again without any event, in epoch milliseconds. */
   get nextTryAt(): number {
-    return this.#queue[0]?.tryAt ?? Number.POSITIVE_INFINITY;
+    return this.#firstInLine().reduce((soonest, { tryAt }) => Math.min(soonest, tryAt), Number.POSITIVE_INFINITY);
+  }
+
+  /** A place in the order of arrival, to keep while waiting several times. */
+  ticket(): number {
+    this.#tickets += 1;
+    return this.#tickets;
   }
 
   /**
    * Resolves when it is this caller's turn (an event, or `tryAt` while first in line), at its `deadline`, or when the
-   * signal aborts. One that was woken in vain comes back to the `first` place. While somebody waits the process stays
-   * alive.
+   * signal aborts. While somebody waits the process stays alive.
    */
-  wait(
-    times: { readonly tryAt: number; readonly deadline: number },
-    now: number,
-    place: 'first' | 'last',
-    signal?: AbortSignal,
-  ): Promise<void> {
+  wait(visit: Visit, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) return Promise.resolve();
     return new Promise((resolve) => {
       const leave = (): void => {
         this.#queue = this.#queue.filter((other) => other !== waiter);
         waiter.wake();
-        this.#arm(now);
+        this.#arm();
       };
       const waiter: Waiter = {
-        ...times,
+        ...visit,
         wake: () => {
           signal?.removeEventListener('abort', leave);
           resolve();
         },
       };
-      if (place === 'first') this.#queue.unshift(waiter);
-      else this.#queue.push(waiter);
+      const behind = this.#queue.findIndex(({ ticket }) => ticket > visit.ticket);
+      this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, waiter);
       signal?.addEventListener('abort', leave, { once: true });
-      this.#arm(now);
+      this.#arm();
     });
   }
 
   /** Something changed that may let a waiting request go on. */
   wakeOne(): void {
-    const waiter = this.#queue.shift();
-    if (waiter === undefined) return;
+    const first = this.#firstInLine();
+    this.#queue.splice(0, first.length);
     if (this.#queue.length === 0) this.#disarm();
-    waiter.wake();
+    for (const waiter of first) waiter.wake();
   }
 
   wakeAll(): void {
     this.#disarm();
     for (const waiter of this.#queue.splice(0)) waiter.wake();
+  }
+
+  #firstInLine(): Waiter[] {
+    const end = this.#queue.findIndex(({ takesAny }) => takesAny);
+    return this.#queue.slice(0, end < 0 ? this.#queue.length : end + 1);
   }
 
   #disarm(): void {
@@ -66,7 +82,7 @@ export class WaitingRoom {
     this.#armedFor = Number.POSITIVE_INFINITY;
   }
 
-  #arm(now: number): void {
+  #arm(now = this.#now()): void {
     const dueAt = this.#queue.reduce((soonest, { deadline }) => Math.min(soonest, deadline), this.nextTryAt);
     if (dueAt === this.#armedFor) return;
     this.#disarm();
@@ -76,10 +92,11 @@ export class WaitingRoom {
     this.#timer = setTimeout(() => this.#onTimer(now + delayMs), delayMs);
   }
 
-  #onTimer(now: number): void {
-    const first = this.#queue[0];
+  #onTimer(dueAt: number): void {
+    const now = Math.max(dueAt, this.#now());
+    const first = this.#firstInLine();
     const due = this.#queue.filter(
-      (waiter) => waiter.deadline <= now || (waiter === first && waiter.tryAt <= now),
+      (waiter) => waiter.deadline <= now || (waiter.tryAt <= now && first.includes(waiter)),
     );
     this.#queue = this.#queue.filter((waiter) => !due.includes(waiter));
     this.#disarm();
@@ -88,9 +105,17 @@ export class WaitingRoom {
   }
 }
 
-interface Waiter {
+/** Times are epoch milliseconds. */
+export interface Visit {
+  readonly ticket: number;
+  /** When to try without any event. */
   readonly tryAt: number;
   readonly deadline: number;
+  /** False where some key will not do for this request. */
+  readonly takesAny: boolean;
+}
+
+interface Waiter extends Visit {
   readonly wake: () => void;
 }
 

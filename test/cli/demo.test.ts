@@ -91,7 +91,8 @@ describe('keymux demo', () => {
       expect(summary.problems).toEqual([]);
       expect(summary).toMatchObject({
         ok: true,
-        lost: [],
+        lost: 0,
+        losses: [],
         overshoots: 0,
         ordersExecutedTwice: 0,
         replaced: [],
@@ -149,9 +150,9 @@ describe('keymux demo', () => {
       expect(await demo.ended).toBe(1);
       const summary: Summary = JSON.parse(demo.out());
       expect(summary).toMatchObject({ ok: false, bare: true, failovers: 0 });
-      expect(summary.lost.length).toBeGreaterThan(100);
+      expect(summary.lost).toBeGreaterThan(100);
       expect(summary.overshoots).toBeGreaterThan(0);
-      expect(summary.problems).toContain(`${summary.lost.length} requests were lost`);
+      expect(summary.problems).toContain(`${summary.lost} requests were lost`);
       expect(summary.problems).toContainEqual(expect.stringContaining('never happened'));
       expect(demo.out()).not.toMatch(/km-[0-9a-f]{8}/);
     },
@@ -187,7 +188,8 @@ describe('keymux demo', () => {
     const demo = startDemo({ json: true, deadlineMs: 1 });
     expect(await demo.ended).toBe(1);
     const summary: Summary = JSON.parse(demo.out());
-    expect(summary.lost).toContainEqual({ id: 'trader', why: '80 of 80 pieces of work were never done' });
+    expect(summary.lost).toBe(summary.requests);
+    expect(summary.losses).toContainEqual({ id: 'trader', why: '80 of 80 pieces of work were never done' });
   });
 });
 
@@ -270,9 +272,9 @@ describe('Tally', () => {
     try {
       const tally = new Tally([agent({ pieces: 1 })]);
       tally.addReport(report({ ok: 1, id: 'quotes-1' }));
-      const { ok, problems, lost } = tally.summarize(stage, [], { bare: false, durationMs: 1 });
+      const { ok, problems, losses } = tally.summarize(stage, [], { bare: false, durationMs: 1 });
       expect(ok).toBe(false);
-      expect(lost).toEqual([]);
+      expect(losses).toEqual([]);
       expect(problems).toContain('quotes-1 counts as done, but its provider never answered it well');
     } finally {
       await stage.close();
@@ -310,7 +312,7 @@ describe('Tally', () => {
       const key = stage.env['OPENAI_API_KEY_2'] ?? '';
       tally.addReport(report({ lost: 1, id: 'quotes-1', error: `refused ${key}` }));
       const summary = tally.summarize(stage, [], { bare: false, durationMs: 1 });
-      expect(summary.lost).toEqual([{ id: 'quotes-1', why: 'refused [openai/2]' }]);
+      expect(summary.losses).toEqual([{ id: 'quotes-1', why: 'refused [openai/2]' }]);
       expect(summaryText(summary, plain)).toContain('quotes-1: refused [openai/2]');
     } finally {
       await stage.close();

@@ -51,8 +51,8 @@ describe('a failure', () => {
     });
   });
 
-  it('sends a key to rest until the time that the provider stated', () => {
-    expect(refuse(FRESH, NOW + 1)).toMatchObject({ until: NOW + 1, source: 'stated', level: 1 });
+  it('sends a key to rest until the time that the provider stated, which lengthens no later guess', () => {
+    expect(refuse(FRESH, NOW + 1)).toMatchObject({ until: NOW + 1, source: 'stated', level: 0 });
   });
 
   it.each([NOW, NOW - 1, Number.NaN])('falls back to a guess when the stated time is %d', (retryAt) => {

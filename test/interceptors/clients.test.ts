@@ -6,11 +6,19 @@ import axios from 'axios';
 import got from 'got';
 import nodeFetch from 'node-fetch';
 import OpenAI from 'openai';
-import superagent from 'superagent';
 import { describe, expect, it } from 'vitest';
 import { BAD_BAD_GOOD, CAPTURED, bearer, managed } from './managed.js';
 
-const undici = createRequire(import.meta.url)('undici') as typeof import('undici');
+const require = createRequire(import.meta.url);
+const undici = require('undici') as typeof import('undici');
+/** It comes without types. */
+const superagent = require('superagent') as Record<'get' | 'post', (url: string) => SuperagentRequest>;
+
+interface SuperagentRequest extends Promise<{ readonly body: unknown }> {
+  set(headers: object): this;
+  send(body: object): this;
+}
+
 const TIMES = 20;
 
 interface KeyAnswer {

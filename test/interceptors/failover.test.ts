@@ -15,6 +15,9 @@ import {
   stream,
   streamError,
 } from '#keymux/testing/script.js';
+import type { Exchange } from '#keymux/manager/attempt.js';
+import type { KeyManager } from '#keymux/manager/key-manager.js';
+import { createMemoryStore } from '#keymux/stores/memory.js';
 import { createCertificate } from '#keymux/testing/self-signed-certificate.js';
 import { startSimulator } from '#keymux/testing/simulator.js';
 import { onTestFinished } from 'vitest';
@@ -143,7 +146,7 @@ describe.each(transports)('a request through %s', (_name, send) => {
     expect(JSON.parse((await send(origin)).text)).toEqual(body);
   });
 
-  it('is not repeated after a 5xx, a reset or a time-out if it is a POST', async () => {
+  it('is not repeated after a 5xx or a reset if it is a POST', async () => {
     for (const trouble of [refuse(503), reset('before-headers')]) {
       const { origin, simulator } = await managed({
         keys: { [CAPTURED]: { always: trouble }, 'key-good': {} },
@@ -211,7 +214,8 @@ describe.each(transports)('a request through %s', (_name, send) => {
   it('waits for a key that returns in time', async () => {
     const { origin, seen } = await managed({
       keys: { [CAPTURED]: { limits: [{ requests: 1, perMs: 200 }] } },
-      provider: { limits: [{ requests: 1, perMs: 200 }] },
+      // The provider states its reset in whole seconds.
+      provider: { limits: [{ requests: 1, perMs: 200 }], retry: { maxWaitMs: 5_000 } },
     });
     const answers = await Promise.all([send(origin, post), send(origin, post), send(origin)]);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
@@ -262,6 +266,29 @@ describe.each(transports)('a request through %s', (_name, send) => {
     expect(simulator.requests).toHaveLength(2);
   });
 
+  it('that is aborted while it waits for the next key fails at once', async () => {
+    const { origin, simulator, manager } = await managed({
+      keys: { [CAPTURED]: { first: [ok()], then: refuse(429, { retryAfterSeconds: 60 }) }, 'key-good': {} },
+      provider: { limits: [{ requests: 1, perMs: 1_500 }] },
+    });
+    const [first = '', second = ''] = manager.inspect().keys.map(({ id }) => id);
+    manager.disable(first);
+    await send(origin);
+    manager.enable(first);
+    simulator.key(CAPTURED).behave(refuse(429, { retryAfterSeconds: 60 }));
+    const controller = new AbortController();
+    const waiting = send(origin, { signal: controller.signal });
+    await until(() => manager.poolOf('acme').room.size === 1);
+    controller.abort();
+    await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
+    await until(() => manager.poolOf('acme').room.size === 0);
+    expect(simulator.requests).toHaveLength(2);
+    expect(manager.inspect().keys).toMatchObject([
+      { id: first, inFlight: 0 },
+      { id: second, inFlight: 0 },
+    ]);
+  });
+
   it('wastes few requests on a bad key when many are sent at once', async () => {
     const { origin, seen } = await managed({ keys: { [CAPTURED]: { always: refuse(401) }, 'key-good': {} } });
     const answers = await Promise.all(Array.from({ length: 100 }, () => send(origin)));
@@ -277,6 +304,74 @@ describe.each(transports)('a request through %s', (_name, send) => {
         error.code === 'ECONNREFUSED' ||
         (error.cause as { code?: string } | undefined)?.code === 'ECONNREFUSED',
     );
+  });
+});
+
+type Sabotage = (exchange: Exchange) => void;
+
+/** As if keymux had a bug: what the engine is asked for fails. */
+function sabotage(manager: KeyManager, break_: Sabotage): void {
+  const exchange = manager.exchange.bind(manager);
+  manager.exchange = (pool, facts) => {
+    const whole = exchange(pool, facts);
+    break_(whole);
+    return whole;
+  };
+}
+
+describe.each(transports)('an error of keymux itself does no harm to a request through %s', (_name, send) => {
+  const bug = new Error('a bug');
+  const bugs: Record<string, Sabotage> = {
+    'before there is anything': () => {
+      throw bug;
+    },
+    'while a key is chosen': (exchange) => {
+      exchange.first = () => {
+        throw bug;
+      };
+    },
+    'while a key is waited for': (exchange) => {
+      exchange.first = () => Promise.reject(bug);
+    },
+    'while an answer is judged': (exchange) => {
+      exchange.afterHead = () => {
+        throw bug;
+      };
+    },
+    'while the next key is waited for': (exchange) => {
+      exchange.afterHead = () => Promise.reject(bug);
+    },
+  };
+
+  it.each(Object.entries(bugs))('%s', async (_when, break_) => {
+    const { origin, manager, seen } = await managed({ keys: { [CAPTURED]: {}, 'key-other': {} } });
+    sabotage(manager, break_);
+    const answer = await send(origin, post);
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.text)).toMatchObject({ key: CAPTURED, bodyBytes: 7 });
+    expect(seen()).toEqual([CAPTURED]);
+  });
+});
+
+describe.each(transports)('a request through %s', (_name, send) => {
+  it('waits until the state is recovered', async () => {
+    const store = createMemoryStore({ now: Date.now, onNotice: () => {} });
+    let recover = (): void => {};
+    const open = store.open.bind(store);
+    let isAsked = false;
+    store.open = async () => {
+      isAsked = true;
+      await new Promise<void>((resolve) => (recover = resolve));
+      return open();
+    };
+    const { origin, simulator } = await managed({ keys: BAD_BAD_GOOD, manager: { store } });
+    const answered = send(origin, post);
+    await until(() => isAsked);
+    const recoveredAt = performance.timeOrigin + performance.now();
+    recover();
+    const answer = await answered;
+    expect(simulator.requests[0]?.at).toBeGreaterThan(recoveredAt);
+    expect(JSON.parse(answer.text)).toMatchObject({ key: 'key-good', bodyBytes: 7 });
   });
 });
 

@@ -238,6 +238,27 @@ describe('fetch', () => {
   });
 });
 
+describe("a provider's trouble", () => {
+  it('is waited out as long as the provider says, if that is within maxWaitMs', async () => {
+    const simulator = await simulate({
+      'key-one': { name: 'one', first: [refuse(503, { headers: { 'retry-after-ms': '400' } })], then: ok() },
+    });
+    const manager = acmeManager({ keys: ['key-one'], baseUrl: simulator.origin });
+    expect(await statusOf(manager.fetch('acme', '/quote'))).toBe(200);
+    const [first, second] = simulator.requests;
+    expect(second!.at - first!.at).toBeGreaterThanOrEqual(390);
+  });
+
+  it('is passed on where the provider says to come back much later', async () => {
+    const simulator = await simulate({
+      'key-one': { name: 'one', always: refuse(503, { retryAfterSeconds: 60 }) },
+    });
+    const manager = acmeManager({ keys: ['key-one'], baseUrl: simulator.origin });
+    expect(await statusOf(manager.fetch('acme', '/quote'))).toBe(503);
+    expect(simulator.requests).toHaveLength(1);
+  });
+});
+
 describe('run', () => {
   const refusedWith = (status: number): Error =>
     Object.assign(new Error(`HTTP ${status}`), { status, headers: {} });

@@ -7,7 +7,7 @@ const WIDEST = 100;
 
 /** The summary for people. */
 export function summaryText(summary: Summary, colours: Colours): string {
-  const { agents, lost, faults, problems, replaced } = summary;
+  const { agents, losses, faults, problems, replaced } = summary;
   const kinds = faults.filter(({ count }) => count > 0).length;
   const processes = agents.filter(({ runsAs }) => runsAs === 'process').length;
   const lines = [
@@ -32,9 +32,9 @@ export function summaryText(summary: Summary, colours: Colours): string {
     ...(replaced.length === 0
       ? []
       : ['', `not installed, so that a built-in client stood in: ${replaced.join(', ')}`]),
-    ...(lost.length === 0 ? [] : ['', colours.bold('lost')]),
-    ...lost.slice(0, MANY_LOSSES).map(({ id, why }) => `  ${id}: ${why}`),
-    ...(lost.length > MANY_LOSSES ? [`  and ${lost.length - MANY_LOSSES} more`] : []),
+    ...(losses.length === 0 ? [] : ['', colours.bold('lost')]),
+    ...losses.slice(0, MANY_LOSSES).map(({ id, why }) => `  ${id}: ${why}`),
+    ...(losses.length > MANY_LOSSES ? [`  and ${losses.length - MANY_LOSSES} more`] : []),
     '',
     summary.ok
       ? colours.green('● Every request was answered, every limit kept, every order carried out once.')
@@ -49,7 +49,7 @@ function figures(summary: Summary, colours: Colours): string[] {
   const total = absorbed.reduce((sum, [, count]) => sum + count, 0);
   const rows: [string, string][] = [
     ['requests', `${summary.requests} (${summary.sent} sent, repetitions included)`],
-    ['requests lost', zero(summary.lost.length)],
+    ['requests lost', zero(summary.lost)],
     ['limits overshot', zero(summary.overshoots)],
     ['orders executed twice', zero(summary.ordersExecutedTwice)],
     ['failovers', String(summary.failovers)],

@@ -38,7 +38,9 @@ export interface Summary {
   readonly problems: readonly string[];
   /** Pieces of work of all agents. */
   readonly requests: number;
-  readonly lost: readonly Loss[];
+  /** Those that failed as the agent saw it, and those that were never done. */
+  readonly lost: number;
+  readonly losses: readonly Loss[];
   /** Requests that arrived at the providers, repetitions included. */
   readonly sent: number;
   readonly failovers: number;
@@ -94,11 +96,13 @@ export class Tally {
     const journeys = journeysOf(records);
     const { agents } = this;
     const undone = agents.filter(({ of, ok, lost }) => ok + lost < of);
-    const lost = [
+    const requests = agents.reduce((sum, { of }) => sum + of, 0);
+    const lost = requests - agents.reduce((sum, { ok }) => sum + ok, 0);
+    const losses = [
       ...this.#losses.map(({ id, why }) => ({ id, why: stage.mask(why).slice(0, LONGEST_REASON) })),
-      ...undone.map(({ name, of, ok, lost: lostOnes }) => ({
+      ...undone.map(({ name, of, ok, lost: failed }) => ({
         id: name,
-        why: `${of - ok - lostOnes} of ${of} pieces of work were never done`,
+        why: `${of - ok - failed} of ${of} pieces of work were never done`,
       })),
     ];
     const faults = countFaults(stage);
@@ -106,7 +110,7 @@ export class Tally {
     const duplicates = simulators.flatMap(({ simulator }) => simulator.duplicates);
     const problems = [
       ...ends.flatMap(complaintAbout).map((text) => stage.mask(text)),
-      ...(lost.length === 0 ? [] : [`${lost.length} requests were lost`]),
+      ...(lost === 0 ? [] : [`${lost} requests were lost`]),
       ...(overshoots === 0 ? [] : [`${overshoots} requests went over a limit`]),
       ...(duplicates.length === 0 ? [] : [`${duplicates.length} orders were carried out twice`]),
       ...faults
@@ -118,8 +122,9 @@ export class Tally {
       ok: problems.length === 0,
       ...run,
       problems,
-      requests: agents.reduce((sum, { of }) => sum + of, 0),
+      requests,
       lost,
+      losses,
       sent: records.length,
       failovers: this.events.get('failover') ?? 0,
       absorbed: absorbedIn(journeys),

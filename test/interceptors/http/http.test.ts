@@ -39,6 +39,7 @@ const PATCHED = [
   [https, 'request'],
   [https, 'get'],
   [http.ClientRequest.prototype, '_send'],
+  [http.ClientRequest.prototype, 'onSocket'],
   [http.Agent.prototype, 'addRequest'],
 ] as const;
 
@@ -146,7 +147,7 @@ describe('a request to a managed origin', () => {
   it('whose agent connects elsewhere is left alone', async () => {
     const { origin, seen } = await managed({ keys: BAD_BAD_GOOD });
     await using other = await startSimulator({ keys: { [CAPTURED]: {} } });
-    const agent = new http.Agent({ host: '127.0.0.1', port: other.port } as http.AgentOptions);
+    const agent = new http.Agent({ host: '127.0.0.1', port: other.port });
     expect((await answerTo(http.get(origin, { agent, headers: bearer() }))).statusCode).toBe(200);
     expect(seen()).toEqual([]);
     expect(other.requests).toHaveLength(1);
@@ -256,7 +257,7 @@ describe('a request to a managed origin', () => {
     await until(() => simulator.requests[0]?.status === 200);
     const failed = once(request, 'error');
     request.destroy(new Error('enough'));
-    await expect(failed).resolves.toMatchObject([{ message: expect.any(String) as string }]);
+    await expect(failed).resolves.toMatchObject([{ message: 'enough' }]);
     expect(request.destroyed).toBe(true);
   });
 
@@ -343,6 +344,98 @@ describe('a request to a managed origin', () => {
     await textOf(await answerTo(request));
     if (!request.closed) await once(request, 'close');
     expect(manager.inspect().keys.map(({ inFlight }) => inFlight)).toEqual([0, 0]);
+  });
+});
+
+describe('a request whose key must be waited for', () => {
+  const oneAtATime = { limits: [{ requests: 1, perMs: 300 }] };
+
+  it('goes on over the connection that it has already', async () => {
+    const { origin, simulator } = await managed({ keys: { [CAPTURED]: {} }, provider: oneAtATime });
+    (await answerTo(http.get(origin, { headers: bearer() }))).resume();
+    const request = http.request(origin, { method: 'POST', headers: bearer() });
+    await once(request, 'socket');
+    await once(request.socket!, 'connect');
+    request.write('one ');
+    request.end('two');
+    const answer = await answerTo(request);
+    expect(JSON.parse(await textOf(answer))).toMatchObject({ bodyBytes: 7 });
+    expect(simulator.requests).toHaveLength(2);
+  });
+
+  it('is told when its connection breaks meanwhile', async () => {
+    const { origin, simulator, manager } = await managed({ keys: { [CAPTURED]: {} }, provider: oneAtATime });
+    (await answerTo(http.get(origin, { headers: bearer() }))).resume();
+    const request = http.request(origin, { method: 'POST', headers: bearer() });
+    await once(request, 'socket');
+    await once(request.socket!, 'connect');
+    request.end('body');
+    const failed = once(request, 'error');
+    simulator.dropConnections();
+    await expect(failed).resolves.toMatchObject([{ code: 'ECONNRESET' }]);
+    await until(() => manager.poolOf('acme').room.size === 0);
+    expect(simulator.requests).toHaveLength(1);
+  });
+});
+
+describe('a refused request', () => {
+  async function refusing() {
+    const all = await managed({ keys: { [CAPTURED]: { always: refuse(429, { retryAfterSeconds: 60 }) } } });
+    (await answerTo(http.get(all.origin, { headers: bearer() }))).resume();
+    return all;
+  }
+
+  it('gives up the connection that it has already', async () => {
+    const { origin } = await refusing();
+    const request = http.request(origin, { method: 'POST', headers: bearer() });
+    await once(request, 'socket');
+    const { socket } = request;
+    request.end('body');
+    expect((await answerTo(request)).statusCode).toBe(429);
+    if (!socket!.destroyed) await once(socket!, 'close');
+  });
+
+  it('closes once, whether its answer is read, dropped or not wanted', async () => {
+    const { origin } = await refusing();
+    for (const use of ['read', 'drop', 'ignore']) {
+      const request = http.get(origin, { headers: bearer() });
+      const events: string[] = [];
+      for (const event of ['close', 'error']) request.on(event, () => events.push(event));
+      if (use === 'read') request.on('response', (answer) => answer.resume());
+      if (use === 'drop') request.on('response', () => request.destroy());
+      await once(request, 'close');
+      expect(request.destroyed).toBe(true);
+      expect(request.closed).toBe(true);
+      await new Promise(setImmediate);
+      expect(events).toEqual(['close']);
+    }
+  });
+});
+
+describe('a request between two attempts', () => {
+  it('can be destroyed, and fails at once', async () => {
+    const { origin, manager, simulator } = await managed({ keys: { [CAPTURED]: { always: refuse(503) } } });
+    const request = http.get(origin, { headers: bearer() });
+    const failed = once(request, 'error');
+    const closed = new Promise<void>((resolve) => request.once('close', resolve));
+    await new Promise<void>((resolve) => void manager.on('failover', () => resolve()));
+    await new Promise(setImmediate);
+    request.destroy(new Error('enough'));
+    await expect(failed).resolves.toMatchObject([{ message: 'enough' }]);
+    await closed;
+    expect(simulator.requests).toHaveLength(1);
+    expect(manager.inspect().keys[0]?.inFlight).toBe(0);
+  });
+
+  it('emits what the application wishes', async () => {
+    const { origin } = await managed({ keys: BAD_BAD_GOOD });
+    const request = http.get(origin, { headers: bearer() });
+    const answer = await answerTo(request);
+    const heard: unknown[] = [];
+    request.on('mine', (value) => heard.push(value));
+    expect(request.emit('mine', 7)).toBe(true);
+    expect(heard).toEqual([7]);
+    answer.destroy();
   });
 });
 

@@ -175,6 +175,16 @@ describe('undici from npm', () => {
     expect(seen()).toHaveLength(2);
   });
 
+  it('tells of a time-out as it is, and repeats no POST', async () => {
+    const { origin, simulator } = await managed({
+      keys: { [CAPTURED]: { always: silence() }, 'key-good': {} },
+    });
+    await expect(
+      undici.request(origin, { method: 'POST', body: '{}', headers: bearer(), headersTimeout: 100 }),
+    ).rejects.toMatchObject({ code: 'UND_ERR_HEADERS_TIMEOUT' });
+    expect(simulator.requests).toHaveLength(1);
+  });
+
   it('refuses wrong arguments as ever', async () => {
     const { origin, manager } = await managed({ keys: BAD_BAD_GOOD });
     await expect(

@@ -1,0 +1,277 @@
+import type { QuotaWindow } from '#keymux/core/quota.js';
+import { LeasedPermits, LocalPermits, UNLIMITED, isShortage } from '#keymux/manager/permits.js';
+import type { Bucket, Permit, PermitSource } from '#keymux/manager/permits.js';
+import { StateTable } from '#keymux/state/table.js';
+import { createFakeClock } from '#keymux/testing/fake-clock.js';
+import { createMemoryStore } from '#keymux/stores/memory.js';
+import { describe, expect, it } from 'vitest';
+import { memoryStore } from './acme.js';
+import { FaultyStore } from './faulty-store.js';
+
+const MINUTE_MS = 60_000;
+
+function bucketOf(...windows: QuotaWindow[]): Bucket {
+  return { name: 'acme/main', windows };
+}
+
+/** Permits leased from a store that others are taken to share. */
+function leasedPermits({ clock = undefined as (() => number) | undefined, table = StateTable.create() } = {}) {
+  const store = new FaultyStore(
+    clock === undefined ? memoryStore() : createMemoryStore({ now: clock, onNotice: () => {} }),
+    { shared: true },
+  );
+  void store.open();
+  const troubles: unknown[] = [];
+  const permits = new LeasedPermits(store, new LocalPermits(table), (error) => troubles.push(error));
+  return { store, permits, troubles, table };
+}
+
+async function take(permits: PermitSource, bucket: Bucket, now: number): Promise<Permit> {
+  const permit = await permits.take(bucket, now);
+  if (isShortage(permit)) return expect.unreachable(`no permit before ${permit.retryAt}`);
+  return permit;
+}
+
+async function takeMany(permits: PermitSource, bucket: Bucket, now: () => number, count: number) {
+  const taken: Permit[] = [];
+  for (let i = 0; i < count; i++) taken.push(await take(permits, bucket, now()));
+  return taken;
+}
+
+describe('permits of one process', () => {
+  it('are never short where nothing is limited', () => {
+    const permits = new LocalPermits(StateTable.create());
+    const permit = permits.take(bucketOf(), Date.now());
+    expect(permit).toBe(UNLIMITED);
+    if (isShortage(permit)) return;
+    permit.sent(0);
+    permit.settle(0);
+    permit.giveBack();
+    expect(permits.left(bucketOf(), Date.now())).toBeUndefined();
+  });
+
+  it('come back when their window has passed since they were sent, or at once when they never were', async () => {
+    const { now, advance } = createFakeClock();
+    const permits = new LocalPermits(StateTable.create({ now }));
+    const bucket = bucketOf({ requests: 1, perMs: MINUTE_MS });
+    (await take(permits, bucket, now())).giveBack();
+    const permit = await take(permits, bucket, now());
+    expect(permits.left(bucket, now())).toBe(0);
+    permit.sent(now());
+    // Sent, but not answered: the provider may count it up to the slack later.
+    advance(MINUTE_MS + 4_000);
+    expect(isShortage(await permits.take(bucket, now()))).toBe(true);
+    advance(1_100);
+    (await take(permits, bucket, now())).settle(now());
+    advance(MINUTE_MS + 100);
+    await take(permits, bucket, now());
+    permits.close();
+  });
+});
+
+describe('permits leased from a store', () => {
+  it('are never short where nothing is limited, and nobody is asked', async () => {
+    const { store, permits } = leasedPermits();
+    expect(await permits.take(bucketOf(), store.now())).toBe(UNLIMITED);
+    expect(permits.left(bucketOf(), store.now())).toBeUndefined();
+    expect(store.leases).toEqual([]);
+  });
+
+  it('are leased one by one under small limits, for as long as a request may be under way', async () => {
+    const { store, permits } = leasedPermits();
+    await takeMany(permits, bucketOf({ requests: 100, perMs: MINUTE_MS }), () => store.now(), 5);
+    expect(store.leases.map(({ want, ttlMs, slackMs }) => [want, ttlMs, slackMs])).toEqual(
+      Array.from({ length: 5 }, () => [1, 30_000, 5_000]),
+    );
+  });
+
+  it('are leased in batches that double as long as they are used up, to a 64th of the limit', async () => {
+    const { store, permits } = leasedPermits();
+    await takeMany(permits, bucketOf({ requests: 640, perMs: MINUTE_MS }), () => store.now(), 40);
+    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 8, 10, 10, 10]);
+    expect(store.leases[1]).toMatchObject({ ttlMs: 1_000, slackMs: 30_000 });
+  });
+
+  it('go back by themselves where a batch was not used up in time, and the next batch is half as large', async () => {
+    const { store, permits } = leasedPermits();
+    const bucket = bucketOf({ requests: 640, perMs: 200 });
+    for (const permit of await takeMany(permits, bucket, () => store.now(), 8)) permit.settle(store.now());
+    const returned = (): number => store.settlements.reduce((sum, { returned }) => sum + returned, 0);
+    await expect.poll(returned, { interval: 5 }).toBe(7);
+    await takeMany(permits, bucket, () => store.now(), 1);
+    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 8, 4]);
+    await permits.close();
+    expect(returned()).toBe(10);
+  });
+
+  it('are not spent after their batch has run out', async () => {
+    const { now, advance } = createFakeClock();
+    const { store, permits } = leasedPermits({ clock: now });
+    const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
+    await takeMany(permits, bucket, now, 4);
+    advance(1_001);
+    await take(permits, bucket, now());
+    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 2]);
+    await permits.flush();
+    expect(store.settlements).toMatchObject([{ spent: 0, returned: 3 }]);
+  });
+
+  it('are settled once: as answered, or with the slack on top where no answer came, or returned', async () => {
+    const { store, permits } = leasedPermits();
+    const bucket = bucketOf({ requests: 10, perMs: 1_000 });
+    const [answered, unanswered, unsent] = await takeMany(permits, bucket, () => store.now(), 3);
+    const sentAt = store.now();
+    answered!.sent(sentAt);
+    answered!.settle(sentAt + 3);
+    unanswered!.sent(sentAt);
+    unanswered!.sent(sentAt + 500);
+    unsent!.giveBack();
+    unsent!.settle(sentAt);
+    await expect.poll(() => store.settlements.length, { interval: 20, timeout: 3_000 }).toBe(3);
+    unanswered!.settle(sentAt);
+    unanswered!.giveBack();
+    answered!.sent(sentAt);
+    await permits.close();
+    const settled = store.settlements.map(({ spent, returned, countedAt }) => [spent, returned, countedAt]);
+    expect(settled.sort((a, b) => a[2]! - b[2]!)).toEqual([
+      [0, 1, 0],
+      [1, 0, sentAt + 3],
+      [1, 0, sentAt + 1_000],
+    ]);
+  });
+
+  it('share one question where many ask at a time', async () => {
+    const { store, permits } = leasedPermits();
+    const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
+    const answer = store.hold('lease');
+    const taken = Promise.all(Array.from({ length: 8 }, () => take(permits, bucket, store.now())));
+    await Promise.resolve();
+    expect(store.leases).toHaveLength(1);
+    answer();
+    expect(await taken).toHaveLength(8);
+    // The first got the first batch of one; the others went on as batches doubled.
+    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 8]);
+  });
+
+  it('tell all who wait of a shortage at once', async () => {
+    const { now } = createFakeClock();
+    const { store, permits } = leasedPermits({ clock: now });
+    const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
+    await store.lease({ bucket: bucket.name, windows: bucket.windows, want: 640, ttlMs: 1_000, slackMs: 0 });
+    store.leases.length = 0;
+    const answer = store.hold('lease');
+    const asked = Promise.all(Array.from({ length: 4 }, () => permits.take(bucket, now())));
+    answer();
+    for (const permit of await asked) expect(permit).toEqual({ retryAt: now() + MINUTE_MS + 1 });
+    expect(store.leases).toHaveLength(1);
+    expect(permits.left(bucket, now())).toBe(0);
+  });
+
+  it('know what the store had left until the shortest window has passed', async () => {
+    const { now, advance } = createFakeClock();
+    const { permits } = leasedPermits({ clock: now });
+    const bucket = bucketOf({ requests: 10, perMs: 1_000 }, { requests: 100, perMs: MINUTE_MS });
+    expect(permits.left(bucket, now())).toBeUndefined();
+    await take(permits, bucket, now());
+    expect(permits.left(bucket, now())).toBe(9);
+    advance(1_000);
+    expect(permits.left(bucket, now())).toBeUndefined();
+  });
+
+  it('are one account for all keys of a bucket, also after a reload, until the limit changes', async () => {
+    const { now } = createFakeClock();
+    const { store, permits } = leasedPermits({ clock: now });
+    const window = { requests: 640, perMs: MINUTE_MS };
+    await takeMany(permits, bucketOf(window), now, 2);
+    await take(permits, bucketOf({ ...window }), now());
+    expect(store.leases.map(({ want }) => want)).toEqual([1, 2]);
+    await takeMany(permits, bucketOf(window), now, 1);
+    await take(permits, bucketOf({ requests: 320, perMs: MINUTE_MS }), now());
+    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 1]);
+    await permits.flush();
+    expect(store.settlements).toMatchObject([{ spent: 0, returned: 3 }]);
+  });
+
+  it.each([false, true])(
+    'are counted by the process alone while the store fails (asynchronously: %s), with all that it spent before',
+    async (asynchronously) => {
+      const { now, advance } = createFakeClock();
+      const { store, permits, troubles } = leasedPermits({ clock: now, table: StateTable.create({ now }) });
+      const bucket = bucketOf({ requests: 5, perMs: MINUTE_MS });
+      for (const permit of await takeMany(permits, bucket, now, 2)) permit.settle(now());
+      store.fail('lease', { asynchronously });
+      for (const permit of await takeMany(permits, bucket, now, 3)) permit.settle(now());
+      expect(isShortage(await permits.take(bucket, now()))).toBe(true);
+      // A store that lets requests wait is left alone for a while.
+      expect(troubles).toHaveLength(asynchronously ? 1 : 3);
+      store.mend('lease');
+      expect(isShortage(await permits.take(bucket, now()))).toBe(true);
+      advance(MINUTE_MS + 100);
+      await permits.flush();
+      await takeMany(permits, bucket, now, 5);
+    },
+  );
+
+  it('are counted by the process alone for all who wait when the store fails them', async () => {
+    const { store, permits, troubles } = leasedPermits();
+    const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
+    const answer = store.hold('lease');
+    store.fail('lease', { asynchronously: true });
+    const taken = Promise.all(Array.from({ length: 5 }, () => take(permits, bucket, store.now())));
+    answer();
+    expect(await taken).toHaveLength(5);
+    expect(store.leases).toHaveLength(1);
+    expect(troubles).toHaveLength(5);
+    const sent = await take(permits, bucket, store.now());
+    expect(store.leases).toHaveLength(1);
+    sent.settle(store.now());
+  });
+
+  it('are leased where the table has no room to count along, and refused where it is needed', async () => {
+    const { store, permits, troubles } = leasedPermits({ table: StateTable.create({ arenaBytes: 64 }) });
+    const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
+    await takeMany(permits, bucket, () => store.now(), 3);
+    expect(troubles).toEqual([]);
+    store.fail('lease');
+    expect(() => permits.take(bucket, store.now())).toThrow(
+      expect.objectContaining({ code: 'KEYMUX_TABLE_FULL' }),
+    );
+    expect(troubles).toHaveLength(1);
+  });
+
+  it('leave the counting of very large limits to the store, which is exact there', async () => {
+    const { now } = createFakeClock();
+    const table = StateTable.create({ now });
+    const { store, permits } = leasedPermits({ clock: now, table });
+    const bucket = bucketOf({ requests: 100_000, perMs: MINUTE_MS });
+    const ownLeft = (): number => new LocalPermits(table).left(bucket, now())!;
+    await takeMany(permits, bucket, now, 3);
+    const before = ownLeft();
+    expect(before).toBeGreaterThan(99_990);
+    store.fail('lease', { asynchronously: true });
+    await takeMany(permits, bucket, now, 2);
+    expect(ownLeft()).toBe(before - 2);
+  });
+
+  it('stay charged where the settlement cannot be written', async () => {
+    const { store, permits, troubles } = leasedPermits();
+    const bucket = bucketOf({ requests: 1, perMs: MINUTE_MS });
+    (await take(permits, bucket, store.now())).giveBack();
+    store.fail('settle', { asynchronously: true });
+    await permits.flush();
+    await permits.flush();
+    expect(troubles).toHaveLength(1);
+    expect(isShortage(await permits.take(bucket, store.now()))).toBe(true);
+  });
+
+  it('write nothing more once they are closed', async () => {
+    const { store, permits, troubles } = leasedPermits();
+    const permit = await take(permits, bucketOf({ requests: 9, perMs: MINUTE_MS }), store.now());
+    await permits.close();
+    void store.close();
+    permit.settle(store.now());
+    await permits.flush();
+    expect(troubles).toEqual([]);
+    expect(store.settlements).toEqual([]);
+  });
+});

@@ -1,0 +1,28 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { acmeManager, memoryStore } from './acme.js';
+import { FaultyStore } from './faulty-store.js';
+
+describe('a store that lets its deadline pass', () => {
+  it.each([
+    ['in batches', 100_000, 1],
+    ['one by one', 100, 4],
+  ])('holds each request up once at most where permits are leased %s', async (_how, requests, questions) => {
+    const store = new FaultyStore(memoryStore(), { shared: true });
+    const manager = acmeManager({
+      keys: ['key-one'],
+      provider: { limits: [{ requests, per: 'minute' }] },
+      options: { store, logger: { warn: () => {}, info: () => {} } },
+    });
+    await manager.ready;
+    const giveUp = store.hold('lease');
+    store.fail('lease');
+    const asked = Array.from({ length: 4 }, () => manager.acquire('acme'));
+    while (store.leases.length < questions) await turn();
+    giveUp();
+    for (const lease of await Promise.all(asked)) lease.cancel();
+
+    (await manager.acquire('acme')).cancel();
+    expect(store.leases).toHaveLength(questions);
+  });
+});

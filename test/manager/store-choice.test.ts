@@ -1,0 +1,108 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { text } from 'node:stream/consumers';
+import { fingerprint } from '#keymux/manager/members.js';
+import { chooseStore, fingerprintKeyFor } from '#keymux/manager/store-choice.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { memoryStore } from './acme.js';
+
+function directory(): string {
+  const path = mkdtempSync(join(tmpdir(), 'keymux-choice-'));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+const options = { now: Date.now, onNotice: () => {} };
+
+function sqliteAt(path: string) {
+  const definition = { type: 'sqlite', path } as const;
+  const store = chooseStore(definition, options);
+  onTestFinished(() => store.close());
+  return { store, definition };
+}
+
+function keyAt(path: string): Uint8Array {
+  const { store, definition } = sqliteAt(path);
+  return fingerprintKeyFor(store, definition);
+}
+
+describe('the store', () => {
+  it('is the one that the configuration names', async () => {
+    const path = join(directory(), 'state.db');
+    expect(sqliteAt(path).store).toMatchObject({ kind: 'sqlite', shared: true });
+    expect(chooseStore({ type: 'memory' }, options)).toMatchObject({ kind: 'memory', shared: false });
+  });
+});
+
+describe('the key of the fingerprints', () => {
+  it('is made beside the state file, for its owner alone, and found again', () => {
+    const folder = join(directory(), 'deep', 'state');
+    const key = keyAt(join(folder, 'state.db'));
+    expect(key).toHaveLength(32);
+    expect(key.some((byte) => byte !== 0)).toBe(true);
+    expect(readdirSync(folder)).toEqual(['fingerprint.key']);
+    expect(statSync(join(folder, 'fingerprint.key')).mode & 0o777).toBe(0o600);
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    expect(Buffer.from(keyAt(join(folder, 'state.db')))).toEqual(Buffer.from(key));
+  });
+
+  it('is one for all processes that start together', async () => {
+    const folder = directory();
+    const member = fileURLToPath(new URL('./members/fingerprinter.mjs', import.meta.url));
+    const told = await Promise.all(
+      Array.from({ length: 6 }, () => {
+        const child = spawn(process.execPath, [member, join(folder, 'state.db')], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        return text(child.stdout);
+      }),
+    );
+    const made = readFileSync(join(folder, 'fingerprint.key')).toString('hex');
+    expect(told).toEqual(Array.from({ length: 6 }, () => made));
+    expect(readdirSync(folder)).toEqual(['fingerprint.key']);
+  });
+
+  it('is none where the directory is of no use, so that the program goes on', () => {
+    const file = join(directory(), 'a-file');
+    writeFileSync(file, '');
+    expect(Buffer.from(keyAt(join(file, 'state.db')))).toEqual(Buffer.alloc(32));
+  });
+
+  it('is not taken from a file of another length, which stays as it is', () => {
+    const folder = directory();
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'fingerprint.key'), 'short');
+    expect(Buffer.from(keyAt(join(folder, 'state.db')))).toEqual(Buffer.alloc(32));
+    expect(readFileSync(join(folder, 'fingerprint.key'), 'utf8')).toBe('short');
+  });
+
+  it('lies in the state directory of the user where the store chose its place', () => {
+    const folder = directory();
+    const before = process.env['KEYMUX_STATE_DIR'];
+    process.env['KEYMUX_STATE_DIR'] = folder;
+    onTestFinished(() => {
+      if (before === undefined) delete process.env['KEYMUX_STATE_DIR'];
+      else process.env['KEYMUX_STATE_DIR'] = before;
+    });
+    const store = chooseStore({ type: 'sqlite' }, options);
+    onTestFinished(() => store.close());
+    fingerprintKeyFor(store, { type: 'sqlite' });
+    expect(readdirSync(folder)).toEqual(['fingerprint.key']);
+  });
+
+  it('is not needed where nothing is kept', () => {
+    expect(Buffer.from(fingerprintKeyFor(memoryStore(), { type: 'memory' }))).toEqual(Buffer.alloc(32));
+  });
+
+  it('decides how a key is called, which tells nothing of it', () => {
+    const [one, other] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+    const name = fingerprint('key-one', one);
+    expect(name).toMatch(/^[0-9a-f]{32}$/);
+    expect(fingerprint('key-one', one)).toBe(name);
+    expect(fingerprint('key-two', one)).not.toBe(name);
+    expect(fingerprint('key-one', other)).not.toBe(name);
+  });
+});
