@@ -11,7 +11,7 @@ import { agentOrigin, isAgentOf, statedOrigin } from './http-destination.js';
 import { HttpExchange } from './http-exchange.js';
 import { findKeyInHead } from './http-head.js';
 import type { Request, Send } from './http-internals.js';
-import { internalsOf, isTakenOver } from './http-internals.js';
+import { internalsOf, isTakenOver, setHidden } from './http-internals.js';
 import { keyFinderOf } from './key-placement.js';
 import { reportOwnError } from './pass-through.js';
 import { patch, patchAll } from './patches.js';
@@ -71,7 +71,8 @@ interface Making {
 
 class HttpLayer {
   readonly #manager: KeyManager;
-  readonly #plans = new WeakMap<ClientRequest, Plan>();
+  /** Where a request keeps its plan: a WeakMap would cost as much as all the rest. */
+  readonly #planKey = Symbol('keymux.plan');
   #making: Making | undefined;
   #isRemaking = false;
 
@@ -115,7 +116,7 @@ class HttpLayer {
   }
 
   wrapOnSocket(original: OnSocket): OnSocket {
-    const gateOf = (request: ClientRequest): SocketGate | undefined => this.#plans.get(request)?.gate;
+    const gateOf = (request: ClientRequest): SocketGate | undefined => this.#planOf(request)?.gate;
     return function (this: ClientRequest, socket, error) {
       const gate = gateOf(this);
       if (gate === undefined) original.call(this, socket, error);
@@ -132,6 +133,14 @@ class HttpLayer {
         return request._send(data, encoding, callback, byteLength);
       return original.call(this, data, encoding, callback, byteLength);
     };
+  }
+
+  #planOf(request: ClientRequest): Plan | undefined {
+    return (request as unknown as Record<symbol, Plan | undefined>)[this.#planKey];
+  }
+
+  #setPlan(request: ClientRequest, plan: Plan): void {
+    setHidden(request, this.#planKey, plan);
   }
 
   #remake(native: Make, self: unknown, args: readonly unknown[]): ClientRequest {
@@ -153,7 +162,7 @@ class HttpLayer {
       const isByCall = making !== undefined && !making.isPlanned && isAgentOf(making.args, agent);
       if (isByCall) making.isPlanned = true;
       if (managed !== undefined)
-        this.#plans.set(request, {
+        this.#setPlan(request, {
           managed,
           remake: isByCall ? making.remake : undefined,
           gate: new SocketGate(request, agent, options),
@@ -172,7 +181,7 @@ class HttpLayer {
       if (origin === undefined) return;
       making.isPlanned = true;
       const managed = this.#manager.origins.find(origin);
-      if (managed !== undefined) this.#plans.set(request, { managed, remake: making.remake });
+      if (managed !== undefined) this.#setPlan(request, { managed, remake: making.remake });
     } catch (error) {
       reportOwnError(error);
     }
@@ -181,7 +190,7 @@ class HttpLayer {
   #takesOver(request: Request, send: Send): boolean {
     try {
       this.#planByCall(request);
-      const plan = this.#plans.get(request);
+      const plan = this.#planOf(request);
       if (plan === undefined || request._header === null || isTakenOver(request)) return false;
       const found = findKeyInHead(request._header, keyFinderOf(plan.managed));
       if (found === undefined) return false;

@@ -65,7 +65,13 @@ export class LocalPermits implements PermitSource {
   }
 
   left(bucket: Bucket, now: number): number | undefined {
-    return bucket.windows.length === 0 ? undefined : this.#table.left(this.#indexOf(bucket).index, now);
+    if (bucket.windows.length === 0) return undefined;
+    try {
+      return this.#table.left(this.#indexOf(bucket).index, now);
+    } catch {
+      // The table has no room for it; whoever takes a permit is told.
+      return undefined;
+    }
   }
 
   close(): void {}

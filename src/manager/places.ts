@@ -2,7 +2,7 @@
  * Places among the unanswered requests of a key, its bucket and its provider. While one of them is unproven or
  * returning there are few, so that a hundred waiting requests do not fall upon it together.
  */
-import { FRESH } from '../core/health.js';
+import { FRESH, PROVEN_SUCCESSES } from '../core/health.js';
 import { obstacleOf, slowStartObstacle } from '../core/select.js';
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
@@ -17,6 +17,10 @@ const PLACE_EXPIRES_MS = 60_000;
 /** Takes a place if there is one. Other threads may take at the same time: each counts itself before it looks. */
 export function takePlace(member: Member, table: StateTable, now: number): boolean {
   count(member, table, 1);
+  if (isProven(member, table)) {
+    noteUse(member, table, now);
+    return true;
+  }
   const standing = standingOf(member, table);
   const others = {
     ...standing,
@@ -33,6 +37,16 @@ export function takePlace(member: Member, table: StateTable, now: number): boole
   }
   leavePlace(member, table);
   return false;
+}
+
+/** Nothing is counted for a healthy, proven key; the same as the rules of core would say, without asking them. */
+function isProven({ rows }: Member, table: StateTable): boolean {
+  return (
+    table.get(rows.key, COUNTER.successes) >= PROVEN_SUCCESSES &&
+    table.strikes(rows.key) !== undefined &&
+    table.strikes(rows.bucket) !== undefined &&
+    table.strikes(rows.provider) !== undefined
+  );
 }
 
 export function leavePlace(member: Member, table: StateTable): void {

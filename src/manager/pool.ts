@@ -11,6 +11,7 @@ import { standingOf } from './members.js';
 import type { Permit, PermitSource, Shortage } from './permits.js';
 import { isShortage } from './permits.js';
 import { leavePlace, takeLastResortPlace, takePlace } from './places.js';
+import { seenVersions } from './verdicts.js';
 import { WaitingRoom } from './waiting-room.js';
 
 /** No key can be had now. */
@@ -126,11 +127,11 @@ export class Pool {
   tryAcquire(excluded: ReadonlySet<Member>): MaybePromise<Lease | Shut> {
     const now = this.#context.now();
     this.#refresh(now);
-    return this.#tryOneOf(
-      this.#eligible.filter((contender) => !excluded.has(contender.member)),
-      excluded,
-      now,
-    );
+    const candidates =
+      excluded.size === 0
+        ? this.#eligible
+        : this.#eligible.filter((contender) => !excluded.has(contender.member));
+    return this.#tryOneOf(candidates, excluded, now);
   }
 
   #waitUnlessServed(result: Lease | Shut, options: AcquireOptions): MaybePromise<Lease | Shut> {
@@ -149,7 +150,7 @@ export class Pool {
   async #wait(options: AcquireOptions, shut?: Shut): Promise<Lease | Shut> {
     const { waitUntil: deadline, excluded, signal } = options;
     const ticket = this.room.ticket();
-    for (let known = shut; ; ) {
+    for (let known = shut; ;) {
       const now = this.#context.now();
       const tryAt = known === undefined || known.busy ? now + BUSY_RECHECK_MS : (known.retryAt ?? now);
       await this.room.wait({ ticket, tryAt, deadline, takesAny: excluded.size === 0 }, signal);
@@ -206,16 +207,17 @@ export class Pool {
       const chosen = this.#pick(rest);
       if (chosen === undefined) return this.#lastResort(excluded, now) ?? this.shut(excluded, busy, now);
       const { member } = chosen;
-      rest = rest.filter((candidate) => candidate !== chosen);
       if (!takePlace(member, table, now)) {
         busy = true;
+        rest = rest.filter((candidate) => candidate !== chosen);
         continue;
       }
       const lease = this.#leaseOf(member, now);
+      if (lease !== undefined && !(lease instanceof Promise)) return lease;
       const others = rest.filter((candidate) => candidate.member.rows.bucket !== member.rows.bucket);
-      if (lease instanceof Promise)
+      if (lease !== undefined) {
         return lease.then((taken) => this.#unlessOut(taken) ?? this.#tryOneOf(others, excluded, now));
-      if (lease !== undefined) return lease;
+      }
       rest = others;
     }
   }
@@ -265,11 +267,7 @@ export class Pool {
     table.add(member.rows.key, COUNTER.uses, 1);
     table.add(member.rows.key, COUNTER.inFlight, 1);
     this.#context.leaseOut();
-    return new Lease(this.#context, this.service, member, permit, {
-      key: table.health(member.rows.key).version,
-      bucket: table.health(member.rows.bucket).version,
-      provider: table.health(member.rows.provider).version,
-    });
+    return new Lease(this.#context, this.service, member, permit, seenVersions(member, table));
   }
 
   /** A provider said that the bucket's allowance is spent until then: nothing is sent that would only be refused. */

@@ -46,7 +46,8 @@ function targetOf(location: string, base: string): URL {
   // The error of `new URL` would show the base, in which the key may stand.
   if (!URL.canParse(location, base)) throw refused('invalid redirect URL');
   const target = new URL(location, base);
-  if (target.protocol !== 'http:' && target.protocol !== 'https:') throw refused('URL scheme must be a HTTP(S) scheme');
+  if (target.protocol !== 'http:' && target.protocol !== 'https:')
+    throw refused('URL scheme must be a HTTP(S) scheme');
   return target;
 }
 
@@ -54,7 +55,9 @@ function redirected(request: Keyed, status: number, from: URL, to: URL, provider
   const method = (request.method ?? 'GET').toUpperCase();
   const headers = new Headers(request.headers);
   const dropsBody =
-    status === 303 ? method !== 'GET' && method !== 'HEAD' : (status === 301 || status === 302) && method === 'POST';
+    status === 303
+      ? method !== 'GET' && method !== 'HEAD'
+      : (status === 301 || status === 302) && method === 'POST';
   if (!dropsBody && request.body instanceof ReadableStream) throw refused('a streaming body is sent once');
   if (to.origin !== from.origin && !provider.origins.includes(to.origin)) {
     const { auth } = provider;

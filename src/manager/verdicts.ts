@@ -30,11 +30,7 @@ export class Verdicts {
   /** The versions that an outcome recorded now was seen under. */
   versionsOf(member: Member): SeenVersions {
     const { table } = this.#context;
-    return {
-      key: table.health(member.rows.key).version,
-      bucket: table.health(member.rows.bucket).version,
-      provider: table.health(member.rows.provider).version,
-    };
+    return seenVersions(member, table);
   }
 
   /** Applies an outcome to whom it blames. An answer of any other kind speaks for the provider: it is alive. */
@@ -64,6 +60,8 @@ export class Verdicts {
   }
 
   #update(member: Member, who: keyof SeenVersions, outcome: Outcome, seen: SeenVersions): void {
+    // A success tells nothing new of whoever is healthy, which is so for nearly every answer.
+    if (outcome.kind === 'success' && this.#context.table.strikes(member.rows[who]) === 0) return;
     this.#change(member, who, { type: 'outcome', outcome, seenVersion: seen[who] });
   }
 
@@ -84,6 +82,11 @@ export class Verdicts {
     const { table } = this.#context;
     if (table.get(row, COUNTER.successes) < PROVEN_SUCCESSES) table.add(row, COUNTER.successes, 1);
   }
+}
+
+export function seenVersions(member: Member, table: StateTable): SeenVersions {
+  const { key, bucket, provider } = member.rows;
+  return { key: table.version(key), bucket: table.version(bucket), provider: table.version(provider) };
 }
 
 /** Strikes short of a rest stay within the process. */

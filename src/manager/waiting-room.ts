@@ -23,7 +23,10 @@ export class WaitingRoom {
 
   /** When somebody tries again without any event, in epoch milliseconds. */
   get nextTryAt(): number {
-    return this.#firstInLine().reduce((soonest, { tryAt }) => Math.min(soonest, tryAt), Number.POSITIVE_INFINITY);
+    return this.#firstInLine().reduce(
+      (soonest, { tryAt }) => Math.min(soonest, tryAt),
+      Number.POSITIVE_INFINITY,
+    );
   }
 
   /** A place in the order of arrival, to keep while waiting several times. */

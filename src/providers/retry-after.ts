@@ -80,6 +80,7 @@ const FIXED_WINDOWS = WINDOWS.filter(([, reset]) =>
  * something is left, or where nothing is said.
  */
 export function spentUntil(headers: Headers, now: number): StatedWait | undefined {
+  if (!saysWhatIsLeft(headers)) return undefined;
   const spent = [
     ...FIXED_WINDOWS.flatMap(([left, reset]) => windowsOf(headers, left, reset, now)),
     ...draftWindows(headers, now),
@@ -87,6 +88,12 @@ export function spentUntil(headers: Headers, now: number): StatedWait | undefine
   if (spent.length === 0) return undefined;
   const { at, from } = spent.reduce((a, b) => (b.at > a.at ? b : a));
   return { at, from };
+}
+
+/** Asked of every good answer; most say nothing. */
+function saysWhatIsLeft(headers: Headers): boolean {
+  for (const [left] of FIXED_WINDOWS) if (headers.header(left) !== undefined) return true;
+  return headers.header('ratelimit') !== undefined;
 }
 
 function sooner(a: Window | undefined, b: Window): Window {

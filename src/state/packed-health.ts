@@ -47,15 +47,35 @@ export function packHealth(health: Health, epoch: number): bigint {
 
 export function unpackHealth(pair: bigint, epoch: number): Health {
   const [deadline, condition] = wordsOfPair(pair);
-  const version = condition >>> VERSION_SHIFT;
+  const healthy = healthyOf(condition);
+  if (healthy !== undefined) return healthy;
+  const version = versionOf(condition);
   const level = (condition >>> STATE_BITS) & (2 ** LEVEL_BITS - 1);
   const state = condition & (2 ** STATE_BITS - 1);
-  if (state <= MOST_STRIKES) return { status: 'healthy', version, level, strikes: state };
   const at = momentOf(deadline, epoch);
   if (state === RECOVERING) return { status: 'recovering', version, level, since: at };
   const reason = REASONS[(state - FIRST_RESTING) >> 1] as RestReason;
   const source = (state - FIRST_RESTING) & 1 ? 'stated' : 'guessed';
   return { status: 'resting', version, level, reason, until: at, source };
+}
+
+/** The version alone. */
+export function versionOf(condition: number): number {
+  return condition >>> VERSION_SHIFT;
+}
+
+/** A healthy subject is told by its condition alone; undefined for any other. */
+export function healthyOf(condition: number): Health | undefined {
+  const strikes = strikesOf(condition);
+  if (strikes === undefined) return undefined;
+  const level = (condition >>> STATE_BITS) & (2 ** LEVEL_BITS - 1);
+  return { status: 'healthy', version: versionOf(condition), level, strikes };
+}
+
+/** The strikes of a healthy subject; undefined for any other. */
+export function strikesOf(condition: number): number | undefined {
+  const state = condition & (2 ** STATE_BITS - 1);
+  return state <= MOST_STRIKES ? state : undefined;
 }
 
 /** Whether the condition is a rest, so that the deadline counts. */

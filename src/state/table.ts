@@ -16,7 +16,16 @@ import {
   type TableMemory,
   type TableSizes,
 } from './layout.js';
-import { isResting, momentOf, packHealth, ticksAt, unpackHealth } from './packed-health.js';
+import {
+  healthyOf,
+  isResting,
+  momentOf,
+  packHealth,
+  strikesOf,
+  ticksAt,
+  unpackHealth,
+  versionOf,
+} from './packed-health.js';
 import { slotOfName } from './slot-of-name.js';
 
 export interface StateTableOptions extends TableSizes {
@@ -100,7 +109,20 @@ export class StateTable {
   }
 
   health(index: number): Health {
+    // Most subjects are healthy most of the time, and a 64-bit read costs ten times as much as this one.
+    const healthy = healthyOf(this.#condition(index));
+    if (healthy !== undefined) return healthy;
     return unpackHealth(Atomics.load(this.#memory.pairs, this.#healthPair(index)), this.#memory.epoch);
+  }
+
+  /** The version of its health. */
+  version(index: number): number {
+    return versionOf(this.#condition(index));
+  }
+
+  /** Failures in a row of a healthy subject; undefined for any other. */
+  strikes(index: number): number | undefined {
+    return strikesOf(this.#condition(index));
   }
 
   /** Replaces `expected` by `next` unless it has changed; whether it did. Deadlines are rounded up to 10 ms. */
@@ -275,6 +297,10 @@ export class StateTable {
 
   #asStored(health: Health): Health {
     return unpackHealth(packHealth(health, this.#memory.epoch), this.#memory.epoch);
+  }
+
+  #condition(index: number): number {
+    return Atomics.load(this.#words, this.#subjectAt(index) + SUBJECT.condition);
   }
 
   #subjectAt(index: number): number {

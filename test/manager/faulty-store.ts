@@ -98,7 +98,9 @@ export class FaultyStore implements Store {
 
   #do<T>(operation: Operation, work: () => MaybePromise<T>): MaybePromise<T> {
     const gate = this.#gates.get(operation);
-    return gate === undefined ? this.#attempt(operation, work) : gate.then(() => this.#attempt(operation, work));
+    return gate === undefined
+      ? this.#attempt(operation, work)
+      : gate.then(() => this.#attempt(operation, work));
   }
 
   #attempt<T>(operation: Operation, work: () => MaybePromise<T>): MaybePromise<T> {

@@ -27,7 +27,11 @@ function leased() {
   return { lease, log, outcomes, pass: (ms: number) => (now += ms) };
 }
 
-const network = (executed: Outcome['executed']): Outcome => ({ kind: 'network', scope: 'provider', executed });
+const network = (executed: Outcome['executed']): Outcome => ({
+  kind: 'network',
+  scope: 'provider',
+  executed,
+});
 
 describe('a lease', () => {
   it('settles its permit when it is answered, and reports once', () => {

@@ -154,7 +154,10 @@ describe('shutdown', () => {
   });
 
   it('rejects those that wait for a key', async () => {
-    const manager = acmeManager({ keys: ['key-one'], provider: { limits: [{ requests: 1, per: 'minute' }] } });
+    const manager = acmeManager({
+      keys: ['key-one'],
+      provider: { limits: [{ requests: 1, per: 'minute' }] },
+    });
     (await manager.acquire('acme')).end();
     const waiting = manager.acquire('acme', { timeoutMs: 120_000 });
     await new Promise(setImmediate);

@@ -129,7 +129,9 @@ describe('what an error means', () => {
   );
 
   it('is found along the causes, as fetch wraps them', () => {
-    const wrapped = new TypeError('fetch failed', { cause: new Error('deeper', { cause: withCode('EPIPE') }) });
+    const wrapped = new TypeError('fetch failed', {
+      cause: new Error('deeper', { cause: withCode('EPIPE') }),
+    });
     expect(judge(wrapped)).toMatchObject({ kind: 'network', evidence: 'EPIPE' });
   });
 
@@ -137,7 +139,8 @@ describe('what an error means', () => {
     const round: { cause?: unknown } = {};
     round.cause = round;
     expect(judge(round).kind).toBe('aborted');
-    const chain = (length: number): object => (length === 0 ? withCode('EPIPE') : { cause: chain(length - 1) });
+    const chain = (length: number): object =>
+      length === 0 ? withCode('EPIPE') : { cause: chain(length - 1) };
     expect(judge(chain(7)).kind).toBe('network');
     expect(judge(chain(8)).kind).toBe('aborted');
   });
@@ -156,7 +159,9 @@ describe('what an error means', () => {
   });
 
   it('is read from bodies of any kind', () => {
-    const rules = { errors: [{ status: 400, json: '$.error.code', match: '^bad_key$', outcome: 'rejected' }] };
+    const rules = {
+      errors: [{ status: 400, json: '$.error.code', match: '^bad_key$', outcome: 'rejected' }],
+    };
     const inside = { code: 'bad_key' };
     for (const error of [
       { status: 400, error: inside },

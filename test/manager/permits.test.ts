@@ -15,7 +15,10 @@ function bucketOf(...windows: QuotaWindow[]): Bucket {
 }
 
 /** Permits leased from a store that others are taken to share. */
-function leasedPermits({ clock = undefined as (() => number) | undefined, table = StateTable.create() } = {}) {
+function leasedPermits({
+  clock = undefined as (() => number) | undefined,
+  table = StateTable.create(),
+} = {}) {
   const store = new FaultyStore(
     clock === undefined ? memoryStore() : createMemoryStore({ now: clock, onNotice: () => {} }),
     { shared: true },

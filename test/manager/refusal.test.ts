@@ -10,7 +10,11 @@ const RATE_LIMITED = { kind: 'rate-limited', scope: 'key', executed: 'no' } as c
 
 function managed(acme: AcmeOptions = {}) {
   const clock = createFakeClock();
-  const manager = acmeManager({ keys: ['key-one-canary', 'key-two-canary'], ...acme, options: { clock: clock.now, ...acme.options } });
+  const manager = acmeManager({
+    keys: ['key-one-canary', 'key-two-canary'],
+    ...acme,
+    options: { clock: clock.now, ...acme.options },
+  });
   return { clock, manager };
 }
 
@@ -38,7 +42,9 @@ describe('the refusal', () => {
     expect(refusal.retryAt).toBe(refusal.error.retryAt);
     expect(JSON.parse(refusal.body)).toEqual({
       error: {
-        message: expect.stringMatching(/acme\/main: rate-limited.*acme\/2: rate-limited.*returns in 30 s/) as string,
+        message: expect.stringMatching(
+          /acme\/main: rate-limited.*acme\/2: rate-limited.*returns in 30 s/,
+        ) as string,
         type: 'keymux',
         code: 'KEYMUX_NO_USABLE_KEY',
         param: null,
@@ -52,10 +58,11 @@ describe('the refusal', () => {
     expect(refusalOf(manager).headers['retry-after']).toBe('1');
   });
 
-  it('is a 429 where permits are out, one key is spent and the other is dead', async () => {
+  it('is a 429 where permits are out, one key is spent and the other is disabled', async () => {
     const { manager } = managed({ provider: { limits: [{ requests: 1, per: 'minute' }] } });
-    manager.report('acme/2', 'rejected');
+    manager.disable('acme/2');
     (await manager.acquire('acme')).end();
+    await expect(manager.acquire('acme', { timeoutMs: 0 })).rejects.toThrow();
     const refusal = refusalOf(manager);
     expect(refusal).toMatchObject({ status: 429 });
     expect(refusal.error.message).toContain('acme/main: its limit is spent in the running window');
@@ -74,7 +81,12 @@ describe('the refusal', () => {
   it('is a 429 where the bucket rests', () => {
     const { manager } = managed();
     for (const key of ['acme/main', 'acme/2']) {
-      manager.report(key, { kind: 'quota-exhausted', scope: 'bucket', executed: 'no', retryAt: manager.now() + 5_000 });
+      manager.report(key, {
+        kind: 'quota-exhausted',
+        scope: 'bucket',
+        executed: 'no',
+        retryAt: manager.now() + 5_000,
+      });
     }
     expect(refusalOf(manager)).toMatchObject({ status: 429, headers: { 'retry-after': '5' } });
   });
@@ -94,7 +106,11 @@ describe('the refusal', () => {
     manager.report('acme/main', 'rejected');
     manager.disable('acme/2');
     const refusal = refusalOf(manager);
-    expect(refusal).toMatchObject({ status: 401, statusText: 'Unauthorized', headers: { 'x-should-retry': 'false' } });
+    expect(refusal).toMatchObject({
+      status: 401,
+      statusText: 'Unauthorized',
+      headers: { 'x-should-retry': 'false' },
+    });
     expect(refusal).not.toHaveProperty('retryAt');
     expect(refusal.headers).not.toHaveProperty('retry-after');
     manager.disable('acme/main');
@@ -102,7 +118,11 @@ describe('the refusal', () => {
   });
 
   it('is a 401 where there is no key at all, and a service passes over a provider without keys', () => {
-    const other = { baseUrl: 'http://127.0.0.1:10', auth: { in: 'header', name: 'x' }, env: ['OTHER_API_KEY'] };
+    const other = {
+      baseUrl: 'http://127.0.0.1:10',
+      auth: { in: 'header', name: 'x' },
+      env: ['OTHER_API_KEY'],
+    };
     const { manager } = managed({
       options: {
         env: { ACME_API_KEY: 'key-one-canary' },
@@ -117,6 +137,8 @@ describe('the refusal', () => {
     const refusal = refusalOf(manager, 'other');
     expect(refusal).toMatchObject({ status: 401 });
     expect(refusal.error.message).toBe('The service "other" has no key.');
-    expect(() => manager.getApiKey('other')).toThrow(expect.objectContaining({ code: 'KEYMUX_NO_USABLE_KEY' }));
+    expect(() => manager.getApiKey('other')).toThrow(
+      expect.objectContaining({ code: 'KEYMUX_NO_USABLE_KEY' }),
+    );
   });
 });

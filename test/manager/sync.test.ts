@@ -158,9 +158,9 @@ describe('usage', () => {
     const { store, manager } = managed();
     manager.report('acme/main', 'success', { costUsd: 0.5 });
     manager.report('acme/main', 'rate-limited', { costUsd: 0.25 });
-    await expect.poll(() => usageOf(store), { timeout: 3_000, interval: 10 }).toMatchObject([
-      { subject: subjectOf(manager), requests: 2, failures: 1, costUsd: 0.75 },
-    ]);
+    await expect
+      .poll(() => usageOf(store), { timeout: 3_000, interval: 10 })
+      .toMatchObject([{ subject: subjectOf(manager), requests: 2, failures: 1, costUsd: 0.75 }]);
     manager.report('acme/2', 'success');
     let atClose: readonly UsageTotal[] = [];
     store.beforeClose = async () => (atClose = await usageOf(store));
@@ -195,9 +195,9 @@ describe('usage', () => {
     });
     await other.manager.ready;
     other.manager.report('acme/main', 'success', { costUsd: 2 });
-    await expect.poll(() => usageOf(leader.store), { timeout: 3_000 }).toMatchObject([
-      { requests: 1, costUsd: 2 },
-    ]);
+    await expect
+      .poll(() => usageOf(leader.store), { timeout: 3_000 })
+      .toMatchObject([{ requests: 1, costUsd: 2 }]);
     other.manager.report('acme/main', 'success');
     for (const atExit of process.listeners('exit').filter((one) => !before.includes(one))) atExit(0);
     expect(await usageOf(leader.store)).toMatchObject([{ requests: 2, costUsd: 2 }]);

@@ -20,7 +20,12 @@ describe('a waiting room', () => {
   function roomOf() {
     const room = new WaitingRoom(() => Date.now());
     const order: string[] = [];
-    const wait = (name: string, tryInMs: number, deadlineInMs: number, rest: { takesAny?: boolean; signal?: AbortSignal; ticket?: number } = {}) => {
+    const wait = (
+      name: string,
+      tryInMs: number,
+      deadlineInMs: number,
+      rest: { takesAny?: boolean; signal?: AbortSignal; ticket?: number } = {},
+    ) => {
       const { takesAny = true, signal, ticket = room.ticket() } = rest;
       const visit = { ticket, takesAny, tryAt: Date.now() + tryInMs, deadline: Date.now() + deadlineInMs };
       void room.wait(visit, signal).then(() => order.push(`${name} ${Date.now() - 1_000_000}`));
@@ -180,7 +185,9 @@ describe('those that wait for a key', () => {
     config.services = {};
     manager.reload();
     await expect(waiting).rejects.toMatchObject({ code: 'KEYMUX_NO_USABLE_KEY' });
-    expect(() => manager.poolOf('quotes')).toThrow(expect.objectContaining({ code: 'KEYMUX_UNKNOWN_SERVICE' }));
+    expect(() => manager.poolOf('quotes')).toThrow(
+      expect.objectContaining({ code: 'KEYMUX_UNKNOWN_SERVICE' }),
+    );
   });
 
   it('come after those that waited before, and before none that cannot be served in time', async () => {
@@ -240,7 +247,10 @@ describe('permits that come from a store', () => {
       const refused = manager.acquire('acme', { timeoutMs: 0 }).catch((error: unknown) => error);
       await turn();
       go();
-      expect(await refused).toMatchObject({ code: 'KEYMUX_NO_USABLE_KEY', retryAt: expect.any(Number) as number });
+      expect(await refused).toMatchObject({
+        code: 'KEYMUX_NO_USABLE_KEY',
+        retryAt: expect.any(Number) as number,
+      });
       expect(store.leases).toHaveLength(1);
       expect(shortages).toEqual(['acme/both']);
     }
@@ -267,7 +277,13 @@ describe('permits that come from a store', () => {
       await manager.ready;
       const { bucket } = manager.poolOf('acme').contenders[0]!.member;
       if (isShort) {
-        await store.lease({ bucket: bucket.name, windows: bucket.windows, want: 1, ttlMs: 30_000, slackMs: 0 });
+        await store.lease({
+          bucket: bucket.name,
+          windows: bucket.windows,
+          want: 1,
+          ttlMs: 30_000,
+          slackMs: 0,
+        });
       }
       manager.report('acme/main', 'rejected');
       const go = store.hold('lease');

@@ -34,12 +34,15 @@ describe('the built-in undici', () => {
     expect(report).toMatchObject({ result: 200, isLoadedBefore: false, seen: ['key-limited', 'key-good'] });
   });
 
-  it.runIf('WebSocket' in globalThis)('is covered where a WebSocket is the first use', async () => {
-    const report = await firstUse('WebSocket');
-    expect(report).toMatchObject({
-      result: 'open',
-      isLoadedBefore: false,
-      seen: ['key-limited', 'key-good'],
+  // Node 20 has none.
+  if ('WebSocket' in globalThis) {
+    it('is covered where a WebSocket is the first use', async () => {
+      const report = await firstUse('WebSocket');
+      expect(report).toMatchObject({
+        result: 'open',
+        isLoadedBefore: false,
+        seen: ['key-limited', 'key-good'],
+      });
     });
-  });
+  }
 });
