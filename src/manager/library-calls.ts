@@ -6,6 +6,7 @@ import type { Exchange, RequestFacts, Step } from './attempt.js';
 import type { Lease } from './lease.js';
 import { outcomeOfError } from './outcome-of-error.js';
 import { runOwned } from './ownership.js';
+import type { Member } from './members.js';
 import type { Pool } from './pool.js';
 import type { Refusal } from './refusal.js';
 import { isRefusal } from './refusal.js';
@@ -190,10 +191,7 @@ function deliverable(
   extra: Readonly<Record<string, string>> | undefined,
 ): Response {
   const end = (): void => lease.end();
-  if (response.body === null) {
-    end();
-    if (extra === undefined) return response;
-  }
+  if (response.body === null) end();
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(extra ?? {})) headers.set(name, value);
   const { status, statusText, url } = response;
@@ -202,8 +200,14 @@ function deliverable(
       new TransformStream<Uint8Array, Uint8Array>({ flush: end, ...({ cancel: end } as object) }),
     ) ?? null;
   const delivered = new Response(body, { status, statusText, headers });
-  Object.defineProperty(delivered, 'url', { value: url });
+  Object.defineProperty(delivered, 'url', { value: withoutKey(url, lease.member) });
   return delivered;
+}
+
+/** What the application sees, and logs, of a URL in which the key stands. */
+function withoutKey(url: string, member: Member): string {
+  const key = member.credential.secret.reveal();
+  return url.replaceAll(encodeURIComponent(key), '{key}').replaceAll(key, '{key}');
 }
 
 function refusalResponse(refusal: Refusal): Response {

@@ -296,7 +296,7 @@ export class LeasedPermits implements PermitSource {
 
   #giveBackBatch(bucketName: string, account: Account, batch: Batch): void {
     clearTimeout(batch.expiry);
-    if (account.batch === batch) account.batch = undefined;
+    account.batch = undefined;
     account.nextBatch = Math.max(1, Math.floor(account.nextBatch / 2));
     const { leaseId, unspent } = batch;
     this.#settleLater({ bucket: bucketName, leaseId, spent: 0, countedAt: 0, returned: unspent });

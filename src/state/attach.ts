@@ -15,7 +15,7 @@ const tables = new WeakMap<SharedArrayBuffer, StateTable>();
 
 /**
  * Every worker thread that this one starts from now on, and those that they start, find the table. The payload is
- * copied into each (structured clone) and must hold no secret. Throws `KEYMUX_USAGE` if it cannot be copied.
+ * copied into each (structured clone), where any code can read it. Throws `KEYMUX_USAGE` if it cannot be copied.
  */
 export function shareTable(table: StateTable, payload?: unknown): void {
   // A payload that cannot be copied would otherwise make the application's own `new Worker` fail.

@@ -203,6 +203,12 @@ describe('fetch', () => {
     const path = acmeManager({ keys: ['k/1'], baseUrl: server.baseUrl, provider: { auth: { in: 'path' } } });
     await (await path.fetch('acme', '/bot{key}/send')).text();
     expect(server.seen.slice(-2).map(({ url }) => url)).toEqual(['/x?a=1&key=k%261', '/botk%2F1/send']);
+    const answers = await Promise.all([query.fetch('acme', '/x?a=1'), path.fetch('acme', '/bot{key}/send')]);
+    await Promise.all(answers.map((answer) => answer.text()));
+    expect(answers.map(({ url }) => url.slice(server.baseUrl.length))).toEqual([
+      '/x?a=1&key={key}',
+      '/bot{key}/send',
+    ]);
   });
 
   it('uses the HTTP client that was passed in', async () => {

@@ -77,7 +77,7 @@ describe('a request goes on', () => {
     const exchange = begin(manager, facts);
     const lease = await firstOf(exchange);
     clock.advance(5);
-    expect(await exchange.afterHead(lease, HEAD(429))).toEqual({ do: 'deliver' });
+    expect(await exchange.afterBody(lease, HEAD(429), '')).toEqual({ do: 'deliver' });
     lease.end();
   });
 
@@ -92,7 +92,7 @@ describe('a request goes on', () => {
     const exchange = begin(manager, { signal: controller.signal });
     const lease = await firstOf(exchange);
     const go = store.hold('lease');
-    const step = exchange.afterHead(lease, HEAD(429));
+    const step = exchange.afterBody(lease, HEAD(429), '');
     lease.end();
     controller.abort();
     go();
@@ -153,8 +153,8 @@ describe('a request goes on', () => {
 });
 
 describe('fetch', () => {
-  const failing = (error: unknown): AcmeOptions => ({
-    options: { fetch: () => Promise.reject(error as Error) },
+  const failing = (error: Error): AcmeOptions => ({
+    options: { fetch: () => Promise.reject(error) },
   });
 
   it('gives its lease back where the client fails, and throws what it threw', async () => {

@@ -70,8 +70,8 @@ describe('a lease', () => {
   it('ends as aborted, and charged, where nobody reported', async () => {
     const expected = ['settle 100', 'aborted after 0', 'end'];
     for (const leave of [
-      (lease: Lease) => lease.end(),
-      (lease: Lease) => lease[Symbol.dispose](),
+      async (lease: Lease) => lease.end(),
+      async (lease: Lease) => lease[Symbol.dispose](),
       (lease: Lease) => lease[Symbol.asyncDispose](),
     ]) {
       const { lease, log } = leased();

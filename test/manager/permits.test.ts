@@ -63,7 +63,7 @@ describe('permits of one process', () => {
     permit.sent(now());
     // Sent, but not answered: the provider may count it up to the slack later.
     advance(MINUTE_MS + 4_000);
-    expect(isShortage(await permits.take(bucket, now()))).toBe(true);
+    expect(isShortage(permits.take(bucket, now()))).toBe(true);
     advance(1_100);
     (await take(permits, bucket, now())).settle(now());
     advance(MINUTE_MS + 100);
@@ -163,7 +163,7 @@ describe('permits leased from a store', () => {
     await store.lease({ bucket: bucket.name, windows: bucket.windows, want: 640, ttlMs: 1_000, slackMs: 0 });
     store.leases.length = 0;
     const answer = store.hold('lease');
-    const asked = Promise.all(Array.from({ length: 4 }, () => permits.take(bucket, now())));
+    const asked = Promise.all(Array.from({ length: 4 }, async () => permits.take(bucket, now())));
     answer();
     for (const permit of await asked) expect(permit).toEqual({ retryAt: now() + MINUTE_MS + 1 });
     expect(store.leases).toHaveLength(1);

@@ -108,7 +108,7 @@ describe('a pool, whatever happens', () => {
             else if (now.do === 'mend') store.mend('lease');
             else if (now.do === 'blame') manager.report(now.keyId, now.kind);
             else if ('keyId' in now) manager[now.do](now.keyId);
-            else if (out.length > 0) {
+            else if ('which' in now && out.length > 0) {
               const index = now.which % out.length;
               const lease = out[index]!;
               if (now.do === 'report') {

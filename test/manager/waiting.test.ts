@@ -177,8 +177,8 @@ describe('those that wait for a key', () => {
   });
 
   it('are refused when their service is taken out of the configuration', async () => {
-    const config = acmeConfig({ services: { quotes: { providers: ['acme'] } } }) as { services: object };
-    const { manager, rest } = managed({ options: { config } });
+    const config: { services: object } = { ...acmeConfig(), services: { quotes: { providers: ['acme'] } } };
+    const { manager, rest } = managed({ options: { config: config as ReturnType<typeof acmeConfig> } });
     rest('acme/main');
     const waiting = manager.acquire('quotes', { timeoutMs: 25_000 });
     await turn();

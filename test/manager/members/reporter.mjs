@@ -7,7 +7,11 @@ const manager = createKeyManager({
   cwd: process.env.KEYMUX_STATE_DIR,
   config: {
     providers: {
-      acme: { baseUrl: 'http://127.0.0.1:9', auth: { in: 'header', name: 'x-api-key' }, env: ['ACME_API_KEY'] },
+      acme: {
+        baseUrl: 'http://127.0.0.1:9',
+        auth: { in: 'header', name: 'x-api-key' },
+        env: ['ACME_API_KEY'],
+      },
     },
   },
 });
