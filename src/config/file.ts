@@ -55,6 +55,7 @@ export function checkContent(content: unknown, context: ContentContext): Configu
       ({ path }) => !unavailable.some((other) => isSamePath(other.path, path ?? [])),
     ),
     ...connectionProblems(value, context.catalogue),
+    ...bucketProblems(value),
     ...apiManagementProblems(value),
   ];
   if (problems.length > 0 || !parsed.success) throw invalidFile(context.name, problems, positionOf);
@@ -173,6 +174,24 @@ function connectionProblems(value: unknown, catalogue: Catalogue): Problem[] {
     });
   }
   return problems;
+}
+
+/** Keys of one bucket share its allowance, so there is one set of limits for all of them. */
+function bucketProblems(value: unknown): Problem[] {
+  return entriesAt(value, ['providers']).flatMap(([id, provider]) => {
+    const limitsOfBucket = new Map<string, string>();
+    if (!Array.isArray(valueAt(provider, ['keys']))) return [];
+    return entriesAt(provider, ['keys']).flatMap(([index, key]): Problem[] => {
+      const bucket = valueAt(key, ['bucket']);
+      if (typeof bucket !== 'string') return [];
+      const limits = JSON.stringify(valueAt(key, ['limits']) ?? null);
+      const first = limitsOfBucket.get(bucket) ?? limits;
+      limitsOfBucket.set(bucket, first);
+      if (first === limits) return [];
+      const path = ['providers', id, 'keys', Number(index), 'limits'];
+      return [{ path, text: 'must be the same for all keys of a bucket, which share one allowance' }];
+    });
+  });
 }
 
 interface Mention {

@@ -62,12 +62,12 @@ function nextRequestId(): string {
 
 /** One request of the application, over all its attempts. */
 export class Exchange {
-  readonly requestId = nextRequestId();
   readonly #context: AttemptContext;
   readonly #pool: Pool;
   readonly #facts: RequestFacts;
   readonly #excluded = new Set<Member>();
   readonly #startedAt: number;
+  #requestId: string | undefined;
   #attempts = 0;
   #troubles = 0;
   readonly #policy: RetryPolicy | undefined;
@@ -78,6 +78,10 @@ export class Exchange {
     this.#facts = facts;
     this.#startedAt = context.now();
     this.#policy = pool.contenders[0]?.member.provider.retry;
+  }
+
+  get requestId(): string {
+    return (this.#requestId ??= nextRequestId());
   }
 
   /** The key for the first attempt, or the refusal that the caller gets. */

@@ -138,7 +138,7 @@ export class Engine {
     const now = this.#options.clock ?? (() => this.table.now());
     const onNotice = (notice: Parameters<Notices['tell']>[0]): void => this.#notices.tell(notice);
     const store = this.#options.store ?? chooseStore(configuration.store, { now, onNotice });
-    const fingerprintKey = once(() => fingerprintKeyFor(store, configuration.store));
+    const fingerprintKey = once(() => fingerprintKeyFor(store, configuration.store, onNotice));
     return { configuration, store, fingerprintKey };
   }
 

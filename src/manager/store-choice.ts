@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { StoreDefinition } from '../config/configuration.js';
 import type { Store, StoreOptions } from '../core/ports.js';
@@ -20,20 +20,51 @@ const KEY_BYTES = 32;
  * known again after a restart while the state file alone tells nothing. Where nothing is kept, fingerprints never
  * leave the process and need no secret.
  */
-export function fingerprintKeyFor(store: Store, definition: StoreDefinition): Uint8Array {
+export function fingerprintKeyFor(
+  store: Store,
+  definition: StoreDefinition,
+  onNotice: StoreOptions['onNotice'] = () => {},
+): Uint8Array {
   if (store.kind === 'memory') return new Uint8Array(KEY_BYTES);
   const path = definition.type === 'sqlite' ? definition.path : undefined;
   const directory = path === undefined ? stateDirectory(process.env) : dirname(path);
   const file = join(directory, 'fingerprint.key');
-  return readKey(file) ?? createKey(directory, file) ?? readKey(file) ?? new Uint8Array(KEY_BYTES);
+  const found = readKey(file);
+  if (found?.length === KEY_BYTES) return found;
+  if (found !== undefined) setAside(file, onNotice);
+  return createKey(directory, file) ?? readWholeKey(file) ?? new Uint8Array(KEY_BYTES);
 }
 
 function readKey(file: string): Uint8Array | undefined {
   try {
-    const bytes = readFileSync(file);
-    return bytes.length === KEY_BYTES ? bytes : undefined;
+    return readFileSync(file);
   } catch {
     return undefined;
+  }
+}
+
+function readWholeKey(file: string): Uint8Array | undefined {
+  const bytes = readKey(file);
+  return bytes?.length === KEY_BYTES ? bytes : undefined;
+}
+
+/** Of several processes that meet a damaged file, one moves it away; what another put in its place goes back. */
+function setAside(file: string, onNotice: StoreOptions['onNotice']): void {
+  const aside = `${file}.damaged-${process.pid}-${Date.now()}`;
+  try {
+    renameSync(file, aside);
+    if (readWholeKey(aside) === undefined) {
+      onNotice({
+        kind: 'set-aside',
+        message: `${file} is damaged; it is kept as ${aside}.`,
+        fix: 'Keys are not known again from before: put back a whole copy and restart if you have one.',
+      });
+      return;
+    }
+    linkSync(aside, file);
+    rmSync(aside);
+  } catch {
+    // Somebody else has moved it, or put another in its place.
   }
 }
 

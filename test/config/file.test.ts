@@ -385,6 +385,24 @@ describe('checkContent', () => {
     );
   });
 
+  it('wants one set of limits for all keys of a bucket', () => {
+    const key = (id: string, bucket: string, requests: number) => ({
+      id,
+      value: `env:KEY_${id.toUpperCase()}`,
+      bucket,
+      limits: [{ requests, per: 'minute' }],
+    });
+    const check = (keys: object[]) => () =>
+      checkContent(
+        { providers: { acme: { baseUrl: 'https://api.acme.example', keys } } },
+        { name: 'the options', folder: '/nowhere', catalogue },
+      );
+    expect(check([key('a', 'one', 5), key('b', 'one', 5), key('c', 'two', 9)])).not.toThrow();
+    expect(errorOf(check([key('a', 'one', 5), key('b', 'one', 9)])).message).toContain(
+      'providers.acme.keys[1].limits must be the same for all keys of a bucket',
+    );
+  });
+
   it('takes nothing for no options', () => {
     expect(checkContent(undefined, { name: 'x', folder: '/', catalogue }).content).toEqual({});
   });

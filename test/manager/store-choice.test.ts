@@ -71,12 +71,24 @@ describe('the key of the fingerprints', () => {
     expect(Buffer.from(keyAt(join(file, 'state.db')))).toEqual(Buffer.alloc(32));
   });
 
-  it('is not taken from a file of another length, which stays as it is', () => {
+  it('is made anew where the file is damaged, which is set aside and told of', () => {
     const folder = directory();
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'fingerprint.key'), 'short');
-    expect(Buffer.from(keyAt(join(folder, 'state.db')))).toEqual(Buffer.alloc(32));
-    expect(readFileSync(join(folder, 'fingerprint.key'), 'utf8')).toBe('short');
+    const file = join(folder, 'fingerprint.key');
+    writeFileSync(file, 'short');
+    const store = chooseStore({ type: 'sqlite', path: join(folder, 'state.db') }, options);
+    onTestFinished(() => store.close());
+    const notices: string[] = [];
+    const definition = { type: 'sqlite', path: join(folder, 'state.db') } as const;
+    const made = fingerprintKeyFor(store, definition, ({ kind, message }) =>
+      notices.push(`${kind}: ${message}`),
+    );
+    expect(Buffer.from(made)).toEqual(readFileSync(file));
+    expect(made).toHaveLength(32);
+    const [aside] = readdirSync(folder).filter((name) => name.includes('.damaged-'));
+    expect(readFileSync(join(folder, aside ?? ''), 'utf8')).toBe('short');
+    expect(notices).toEqual([expect.stringMatching(/^set-aside: .*fingerprint\.key is damaged/)]);
+    expect(Buffer.from(fingerprintKeyFor(store, definition))).toEqual(Buffer.from(made));
   });
 
   it('lies in the state directory of the user where the store chose its place', () => {
