@@ -23,7 +23,8 @@ function install(version) {
 }
 
 function run(command, args) {
-  return spawnSync(command, args, { stdio: 'inherit', cwd: root }).status === 0;
+  const env = { ...process.env, NO_COLOR: '1' };
+  return spawnSync(command, args, { stdio: 'inherit', cwd: root, env }).status === 0;
 }
 
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : VERSIONS;

@@ -14,6 +14,7 @@ import { LeasedPermits, LocalPermits } from './permits.js';
 import type { PermitSource } from './permits.js';
 import { PhaseRunner } from './phases.js';
 import { leavePlace } from './places.js';
+import { onProcessExit } from './process-exit.js';
 import type { PoolContext } from './pool.js';
 import { Roster } from './roster.js';
 import { chooseStore, fingerprintKeyFor } from './store-choice.js';
@@ -188,13 +189,12 @@ export class Engine {
         hearThreads((news) => this.#takeUp(news)),
       );
     }
-    const onExit = (): void => {
+    const forget = onProcessExit(() => {
       void this.permits.close();
       void this.sync.flushUsage();
-    };
-    process.on('exit', onExit);
+    });
     this.#phases.onUndo('background services', async () => {
-      process.off('exit', onExit);
+      forget();
       clearTimeout(this.#expiry?.timer);
       await this.permits.close();
       await this.sync.stop();

@@ -83,7 +83,7 @@ describe('a worker thread', () => {
       const manager = MinimalMultiKeyManager.instance();
       await manager.ready;
       manager.report('finnhub/main', 'success');
-      const worker = new Worker(\`
+      const code = \`
         import { parentPort } from 'node:worker_threads';
         import { MinimalMultiKeyManager } from '${dist}interceptors/process-manager.js';
         const manager = MinimalMultiKeyManager.instance();
@@ -94,7 +94,8 @@ describe('a worker thread', () => {
         manager.report('finnhub/main', 'success', { costUsd: 2 });
         manager.disable('finnhub/2');
         parentPort.postMessage(manager.inspect().keys.map(({ uses, state }) => [uses, state]));
-      \`, { eval: true });
+      \`;
+      const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(code)));
       const [inWorker] = await once(worker, 'message');
       const inMain = manager.inspect().keys.map(({ uses, state }) => [uses, state]);
       await once(worker, 'exit');
@@ -118,7 +119,6 @@ describe('a worker thread', () => {
         KEYMUX_STATE_DIR: directory,
         FINNHUB_API_KEY: 'c1a2n3a4r5y6z7',
         FINNHUB_API_KEY_2: 'c2a2n3a4r5y6z7',
-        NODE_OPTIONS: '--experimental-default-type=module --no-warnings',
       },
     });
     let output = '';
