@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { KeymuxError } from '#keymux/core/errors.js';
 import type { Outcome } from '#keymux/core/outcome.js';
 import { SUCCESS } from '#keymux/core/outcome.js';
@@ -233,6 +234,17 @@ describe('events', () => {
     manager.report('acme/2', 'rejected');
     manager.reset('acme/main');
     expect(seen).toEqual(['cooldown acme/main', 'rejected acme/2', 'recovered acme/main']);
+  });
+
+  it('are published on diagnostics channels, too', () => {
+    const manager = acmeManager();
+    const seen: unknown[] = [];
+    const listen = (message: unknown): void => void seen.push(message);
+    subscribe('keymux:cooldown', listen);
+    manager.report('acme/main', RATE_LIMITED);
+    unsubscribe('keymux:cooldown', listen);
+    manager.report('acme/2', RATE_LIMITED);
+    expect(seen).toEqual([expect.objectContaining({ subject: 'acme/main', reason: 'rate-limited' })]);
   });
 
   it('survive a listener that throws, and can be left', () => {

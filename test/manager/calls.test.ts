@@ -105,6 +105,21 @@ describe('fetch', () => {
     expect(simulator.requests).toHaveLength(4);
   });
 
+  it.each([
+    ['a 402', 402, '{}', 'resting'],
+    ['a 403 that says the quota is spent', 403, '{"error":"monthly quota used up"}', 'resting'],
+    ['a 403 for a route that the plan lacks', 403, '{"error":"upgrade"}', 'unproven'],
+  ])('answers with a good key after %s, whatever the method', async (_what, status, body, state) => {
+    const server = await serve((attempt) => (attempt === 1 ? { status, body } : { status: 200, body: 'ok' }));
+    const manager = acmeManager({
+      baseUrl: server.baseUrl,
+      provider: { errors: [{ status: 403, match: 'quota', outcome: 'quota-exhausted', window: 'month' }] },
+    });
+    expect(await statusOf(manager.fetch('acme', '/order', { method: 'POST', body: '{}' }))).toBe(200);
+    expect(server.seen.map(({ headers }) => headers['x-api-key'])).toEqual(['key-one', 'key-two']);
+    expect(manager.inspect().keys[0]?.state).toBe(state);
+  });
+
   it('sends a streaming body once', async () => {
     const simulator = await simulate({
       'key-one': { name: 'limited', always: refuse(429) },
