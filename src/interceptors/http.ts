@@ -71,7 +71,7 @@ interface Making {
 
 class HttpLayer {
   readonly #manager: KeyManager;
-  /** Where a request keeps its plan: a WeakMap would cost as much as all the rest. */
+  /** Where a request keeps its plan; in a WeakMap, each request would be an entry for the collector to follow. */
   readonly #planKey = Symbol('keymux.plan');
   #making: Making | undefined;
   #isRemaking = false;
