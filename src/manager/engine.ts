@@ -1,6 +1,6 @@
 /** What runs below a `KeyManager`: its parts, put together in six phases and taken apart in reverse. */
 import type { Configuration } from '../config/configuration.js';
-import type { Logger, MaybePromise, Store, StoredState } from '../core/ports.js';
+import type { Clock, Logger, MaybePromise, Store, StoreNotice, StoredState } from '../core/ports.js';
 import type { Outcome } from '../core/outcome.js';
 import { shareTable, unshareTable } from '../state/attach.js';
 import { COUNTER } from '../state/layout.js';
@@ -62,7 +62,7 @@ export class Engine {
     const now = options.clock ?? (() => this.table.now());
     this.#notices = new Notices(this.events, options.logger ?? STDERR_LOGGER, now);
 
-    const dependencies = phases.run('external dependencies', () => this.#openDependencies());
+    const dependencies = phases.run('external dependencies', () => this.#openDependencies(now));
     this.store = dependencies.store;
     this.#fingerprintKey = dependencies.fingerprintKey;
     phases.onUndo('external dependencies', () => this.store.close());
@@ -134,10 +134,13 @@ export class Engine {
     this.#resolveReady();
   }
 
-  #openDependencies(): { configuration: Configuration; store: Store; fingerprintKey: () => Uint8Array } {
+  #openDependencies(now: Clock): {
+    configuration: Configuration;
+    store: Store;
+    fingerprintKey: () => Uint8Array;
+  } {
     const configuration = this.#seams.configuration ?? readConfiguration(this.#options);
-    const now = this.#options.clock ?? (() => this.table.now());
-    const onNotice = (notice: Parameters<Notices['tell']>[0]): void => this.#notices.tell(notice);
+    const onNotice = (notice: StoreNotice): void => this.#notices.tell(notice);
     const store = this.#options.store ?? chooseStore(configuration.store, { now, onNotice });
     const fingerprintKey = once(() => fingerprintKeyFor(store, configuration.store, onNotice));
     return { configuration, store, fingerprintKey };

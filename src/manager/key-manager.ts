@@ -19,6 +19,7 @@ import type { Member } from './members.js';
 import type { KeyManagerOptions, KeyManagerSeams } from './options.js';
 import type { Pool } from './pool.js';
 import { exhaustedError } from './refusal.js';
+import { seenVersions } from './verdicts.js';
 
 export interface AcquireOptions {
   readonly signal?: AbortSignal;
@@ -128,7 +129,7 @@ export class KeyManager implements AsyncDisposable {
         ? { kind: outcome, scope: DEFAULT_SCOPE[outcome], executed: outcome === 'success' ? 'yes' : 'maybe' }
         : outcome;
     this.table.add(member.rows.key, COUNTER.uses, 1);
-    this.#engine.verdicts.apply(member, full, this.#engine.verdicts.versionsOf(member));
+    this.#engine.verdicts.apply(member, full, seenVersions(member, this.table));
     if (options.costUsd !== undefined) this.#engine.sync.addCost(member.subjects.key, options.costUsd);
   }
 

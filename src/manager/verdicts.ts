@@ -27,12 +27,6 @@ export class Verdicts {
     this.#context = context;
   }
 
-  /** The versions that an outcome recorded now was seen under. */
-  versionsOf(member: Member): SeenVersions {
-    const { table } = this.#context;
-    return seenVersions(member, table);
-  }
-
   /** Applies an outcome to whom it blames. An answer of any other kind speaks for the provider: it is alive. */
   apply(member: Member, outcome: Outcome, seen: SeenVersions): void {
     if (outcome.kind === 'aborted') return;
@@ -84,6 +78,7 @@ export class Verdicts {
   }
 }
 
+/** The versions that an outcome recorded now is seen under. */
 export function seenVersions(member: Member, table: StateTable): SeenVersions {
   const { key, bucket, provider } = member.rows;
   return { key: table.version(key), bucket: table.version(bucket), provider: table.version(provider) };

@@ -50,7 +50,7 @@ export function unpackHealth(pair: bigint, epoch: number): Health {
   const healthy = healthyOf(condition);
   if (healthy !== undefined) return healthy;
   const version = versionOf(condition);
-  const level = (condition >>> STATE_BITS) & (2 ** LEVEL_BITS - 1);
+  const level = levelOf(condition);
   const state = condition & (2 ** STATE_BITS - 1);
   const at = momentOf(deadline, epoch);
   if (state === RECOVERING) return { status: 'recovering', version, level, since: at };
@@ -64,12 +64,15 @@ export function versionOf(condition: number): number {
   return condition >>> VERSION_SHIFT;
 }
 
+function levelOf(condition: number): number {
+  return (condition >>> STATE_BITS) & (2 ** LEVEL_BITS - 1);
+}
+
 /** A healthy subject is told by its condition alone; undefined for any other. */
 export function healthyOf(condition: number): Health | undefined {
   const strikes = strikesOf(condition);
   if (strikes === undefined) return undefined;
-  const level = (condition >>> STATE_BITS) & (2 ** LEVEL_BITS - 1);
-  return { status: 'healthy', version: versionOf(condition), level, strikes };
+  return { status: 'healthy', version: versionOf(condition), level: levelOf(condition), strikes };
 }
 
 /** The strikes of a healthy subject; undefined for any other. */

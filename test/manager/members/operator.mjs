@@ -1,21 +1,11 @@
 // A manager that does as it is told: each line of stdin is a call (JSON), each line of stdout its answer.
 import { createInterface } from 'node:readline';
-import { createKeyManager } from '../../../dist/manager/registry.js';
+import { sharedManager } from './shared-manager.mjs';
 
-const manager = createKeyManager({
-  env: { ACME_API_KEY: 'operator-key-one', ACME_API_KEY_2: 'operator-key-two' },
-  cwd: process.env.KEYMUX_STATE_DIR,
-  config: {
-    providers: {
-      acme: {
-        baseUrl: 'http://127.0.0.1:9',
-        auth: { in: 'header', name: 'x-api-key' },
-        env: ['ACME_API_KEY'],
-      },
-    },
-  },
+const manager = await sharedManager({
+  ACME_API_KEY: 'operator-key-one',
+  ACME_API_KEY_2: 'operator-key-two',
 });
-await manager.ready;
 process.stdout.write('"ready"\n');
 for await (const line of createInterface({ input: process.stdin })) {
   const [method, ...args] = JSON.parse(line);
