@@ -45,7 +45,6 @@ export class Engine {
   #expiry: { timer: NodeJS.Timeout; at: number } | undefined;
   #recovery: Promise<void> | 'done' | undefined;
   #leasesOut = 0;
-  #isStoreOpen = false;
   #isClosed = false;
   #whenDrained: (() => void) | undefined;
   #resolveReady: () => void = () => {};
@@ -166,7 +165,6 @@ export class Engine {
 
   #recover(state: StoredState): void {
     if (this.#isClosed) return;
-    this.#isStoreOpen = true;
     this.sync.track(this.roster.members.values());
     this.sync.recover(state);
   }
@@ -182,11 +180,11 @@ export class Engine {
   #startServices(): void {
     // One thread of a process follows the store and the files for all of them.
     if (this.#seams.table === undefined) {
-      if (this.#isStoreOpen) this.sync.start('leader');
+      this.sync.start('leader');
       this.#watch.start();
       this.#phases.onUndo('background services', () => this.#watch.stop());
     } else {
-      if (this.#isStoreOpen) this.sync.start('other');
+      this.sync.start('other');
       this.#phases.onUndo(
         'background services',
         hearThreads((news) => this.#takeUp(news)),

@@ -53,9 +53,10 @@ export class Sync {
 
   /**
    * Starts to follow the others, and to report what all threads of this process used, since they share the counters:
-   * only one of them does. Costs are reported by the thread that learnt them.
+   * only one of them does. Costs are reported by the thread that learnt them. Does nothing where the store did not open.
    */
   start(role: 'leader' | 'other'): void {
+    if (!this.#isOpen) return;
     this.#timer = setInterval(() => {
       this.#tellAgain();
       void this.flushUsage();
