@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { reportCoverage } from './coverage.mjs';
+import { installClients } from './test-programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const coverageDir = join(root, 'coverage');
@@ -36,6 +37,7 @@ const isPartial = !args.every(isSeed);
 const seedArgs = args.some(isSeed) ? [] : [`--sequence.seed=${Date.now()}`];
 
 // Servers that the tests need (Redis) and that can be installed belong here, before the build.
+installClients();
 
 const built = runNode([join(root, 'scripts/build.mjs')], process.env);
 if (built !== 0) process.exit(built);

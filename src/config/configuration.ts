@@ -7,6 +7,14 @@ export type Catalogue = ReadonlyMap<string, KnownProvider>;
 /** Whether a value is a placeholder from a template (`your-key-here`) and no key. */
 export type TemplateTest = (value: string, demoKeys?: readonly string[]) => boolean;
 
+export interface Rewrite {
+  /**
+   * Models that stand for one another: provider id to the model's name there. A request for a model that is in none
+   * of them stays with its provider; one that names no model can go to any.
+   */
+  readonly models: readonly Readonly<Record<string, string>>[];
+}
+
 export interface ServiceDefinition {
   readonly name: string;
   /** Provider ids, the preferred one first; never empty. */
@@ -14,6 +22,8 @@ export interface ServiceDefinition {
   readonly strategy: StrategyName;
   /** A provider whose health score (0..1) is below this is left while another one's is not. Default 0: never. */
   readonly failoverThreshold?: number;
+  /** A request to one of its providers may be answered by another one of the same protocol. */
+  readonly rewrite?: Rewrite;
   /** Nobody declared it: the provider of this name is its own service. */
   readonly implicit: boolean;
 }

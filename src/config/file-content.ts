@@ -1,4 +1,4 @@
-import type { ErrorRule } from '../core/provider.js';
+import type { ErrorRule, StreamPolicy } from '../core/provider.js';
 import type { StrategyName } from '../core/select.js';
 import type { Catalogue } from './configuration.js';
 
@@ -14,6 +14,8 @@ export interface FileService {
   readonly providers: readonly string[];
   readonly strategy?: StrategyName | undefined;
   readonly failoverThreshold?: number | undefined;
+  readonly rewrite?:
+    { readonly models?: readonly Readonly<Record<string, string>>[] | undefined } | undefined;
 }
 
 export interface FileProvider {
@@ -29,7 +31,8 @@ export interface FileProvider {
   readonly discover?: boolean | undefined;
   readonly errors?: readonly FileErrorRule[] | undefined;
   readonly retry?: FileRetry | undefined;
-  readonly stream?: { readonly commit: 'first-event' | 'complete' } | undefined;
+  readonly stream?: FileStream | undefined;
+  readonly protocol?: FileProtocol | undefined;
   readonly strategy?: StrategyName | undefined;
 }
 
@@ -73,6 +76,14 @@ export interface FileRetry {
   readonly maxWaitMs?: number | undefined;
   readonly maxAttempts?: number | undefined;
   readonly maxBodyBytes?: number | undefined;
+}
+
+export type FileStream = { readonly [Option in keyof StreamPolicy]?: StreamPolicy[Option] | undefined };
+
+export interface FileProtocol {
+  readonly name: string;
+  /** Default: the path of `baseUrl`. */
+  readonly pathPrefix?: string | undefined;
 }
 
 export type FileStore =

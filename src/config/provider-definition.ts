@@ -1,10 +1,13 @@
 import {
   type AuthPlacement,
   DEFAULT_RETRY,
+  DEFAULT_STREAM,
   type ErrorRule,
   type KnownProvider,
+  type Protocol,
   type ProviderDefinition,
   type RetryPolicy,
+  type StreamPolicy,
 } from '../core/provider.js';
 import type { QuotaWindow } from '../core/quota.js';
 
@@ -40,9 +43,11 @@ export function defineProvider(
     limits: windowsOf(stated.limits ?? []),
     errors: [...(stated.errors ?? []).map(errorRuleOf), ...(known?.errors ?? [])],
     ...(known?.reset === undefined ? {} : { reset: known.reset }),
-    retry: retryOf(stated.retry),
-    stream: { commit: stated.stream?.commit ?? 'first-event' },
+    retry: retryOf(stated.retry, known),
+    stream: streamOf(stated.stream, known),
     ...(known?.probe === undefined ? {} : { probe: known.probe }),
+    ...protocolOf(baseUrl, known, stated),
+    ...(known?.ownerHeader === undefined ? {} : { ownerHeader: known.ownerHeader }),
   };
 }
 
@@ -96,8 +101,25 @@ function errorRuleOf(rule: FileErrorRule): ErrorRule {
   };
 }
 
-function retryOf(stated: FileProvider['retry']): RetryPolicy {
-  return { ...DEFAULT_RETRY, ...withoutUndefined(stated ?? {}) };
+function retryOf(stated: FileProvider['retry'], known: KnownProvider | undefined): RetryPolicy {
+  return { ...DEFAULT_RETRY, ...withoutUndefined({ repeatable: known?.repeatable, ...stated }) };
+}
+
+function streamOf(stated: FileProvider['stream'], known: KnownProvider | undefined): StreamPolicy {
+  return { ...DEFAULT_STREAM, ...withoutUndefined({ endMark: known?.streamEndMark, ...stated }) };
+}
+
+function protocolOf(
+  baseUrl: string,
+  known: KnownProvider | undefined,
+  { protocol, baseUrl: ownAddress }: FileProvider,
+): { protocol?: Protocol } {
+  if (protocol !== undefined) {
+    const pathPrefix = protocol.pathPrefix ?? new URL(baseUrl).pathname;
+    return { protocol: { name: protocol.name, pathPrefix: pathPrefix.replace(/\/$/, '') } };
+  }
+  // Under an address of its own, a known provider may be something that merely resembles it.
+  return known?.protocol === undefined || ownAddress !== undefined ? {} : { protocol: known.protocol };
 }
 
 type Defined<T> = { [Name in keyof T]?: Exclude<T[Name], undefined> };

@@ -175,6 +175,7 @@ function serviceOf(
     providers: service.providers,
     strategy: service.strategy ?? 'priority',
     ...(failoverThreshold === undefined ? {} : { failoverThreshold }),
+    ...(service.rewrite === undefined ? {} : { rewrite: { models: service.rewrite.models ?? [] } }),
     implicit,
   };
 }

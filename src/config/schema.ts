@@ -143,6 +143,19 @@ const retry = options({
   maxBodyBytes: leaf<number>((value) => isWhole(value, 0), 'must be a whole number of bytes').optional(),
 });
 
+const stream = options({
+  commit: z.enum(['first-event', 'complete']).optional(),
+  firstByteMs: milliseconds0.optional(),
+  idleMs: milliseconds0.optional(),
+  maxBytes: wholeNumber.optional(),
+  endMark: regularExpression.optional(),
+});
+
+const protocol = options({
+  name,
+  pathPrefix: matching(/^(?:\/[!-~]*[!-.0-~])?$/, 'must begin with `/` and not end with one').optional(),
+});
+
 const baseUrl = text(isBaseUrl, 'must be an http or https address without user name, password, `?` or `#`');
 const origin = text(
   (value) => isBaseUrl(value) && new URL(value).origin === value,
@@ -158,8 +171,8 @@ function isBaseUrl(value: string): boolean {
 
 /** Whether a key sent there could be read on the way: http to anything but this machine. */
 function isInsecure(value: string): boolean {
-  const { protocol, hostname } = new URL(value);
-  return protocol === 'http:' && !/^(?:localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
+  const { protocol: scheme, hostname } = new URL(value);
+  return scheme === 'http:' && !/^(?:localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 }
 
 const provider = options({
@@ -178,7 +191,8 @@ const provider = options({
   discover: flag.optional(),
   errors: z.array(errorRule).optional(),
   retry: retry.optional(),
-  stream: options({ commit: z.enum(['first-event', 'complete']) }).optional(),
+  stream: stream.optional(),
+  protocol: protocol.optional(),
   strategy: strategy.optional(),
 }).check((context) => {
   const addresses = context.value;
@@ -204,12 +218,23 @@ function insecureAddresses(addresses: {
   return paths;
 }
 
+const modelName = matching(/^\S{1,200}$/, 'must be the name of a model');
+
+const rewrite = options({ models: z.array(z.record(name, modelName)).optional() });
+
 const service = options({
   providers: z
     .array(leaf<string>(isString, 'must be the name of a provider'))
     .check(atLeastOne, unique('is there twice')),
   strategy: strategy.optional(),
   failoverThreshold: share.optional(),
+  rewrite: rewrite.optional(),
+}).check((context) => {
+  const { providers, rewrite: stated } = context.value;
+  for (const [index, group] of (stated?.models ?? []).entries())
+    for (const id of Object.keys(group))
+      if (!providers.includes(id))
+        fail(context, ['rewrite', 'models', index, id], 'is no provider of this service');
 });
 
 const store = z.discriminatedUnion('type', [

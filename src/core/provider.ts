@@ -51,6 +51,33 @@ export interface RetryPolicy {
   readonly maxBodyBytes: number;
 }
 
+export interface StreamPolicy {
+  /**
+   * When an answer counts as good: after its first event (or its head), or only once the whole of it is there and
+   * was checked. Default: `first-event`.
+   */
+  readonly commit: 'first-event' | 'complete';
+  /** From sending the request to the first byte of the answer. Milliseconds; 0: no limit. Default: 0. */
+  readonly firstByteMs: number;
+  /** The longest pause within an answer. Milliseconds; 0: no limit. Default: 0. */
+  readonly idleMs: number;
+  /** With `complete`: an answer longer than this is an error. Bytes. Default: 16 MiB. */
+  readonly maxBytes: number;
+  /**
+   * What the last events of a whole event stream look like (a JavaScript regular expression, flag `i`); one that ends
+   * without it was cut. Absent: the end of the connection's message is the end.
+   */
+  readonly endMark?: string;
+}
+
+/** What the requests of a provider look like; they can be rewritten for another one of the same protocol. */
+export interface Protocol {
+  /** `openai` for what is compatible with its API; mirrors of one API share any other name. */
+  readonly name: string;
+  /** What paths begin with before they are alike: `/v1`, `/openai/v1`, or nothing. No slash at the end. */
+  readonly pathPrefix: string;
+}
+
 export interface ProbePolicy {
   readonly method: 'GET' | 'HEAD' | 'POST';
   readonly path: string;
@@ -79,8 +106,11 @@ export interface ProviderDefinition {
   readonly errors: readonly ErrorRule[];
   readonly reset?: CalendarReset;
   readonly retry: RetryPolicy;
-  readonly stream: { readonly commit: 'first-event' | 'complete' };
+  readonly stream: StreamPolicy;
   readonly probe?: ProbePolicy;
+  readonly protocol?: Protocol;
+  /** A header of answers that names the owner of the allowance, such as `openai-organization`. Lower case. */
+  readonly ownerHeader?: string;
 }
 
 /** What a catalogue knows of a provider; everything else has a default or is configured. */
@@ -97,7 +127,11 @@ export type KnownProvider = Pick<
   | 'bucketScope'
   | 'errors'
 > &
-  Partial<Pick<ProviderDefinition, 'reset' | 'probe'>> & {
+  Partial<Pick<ProviderDefinition, 'reset' | 'probe' | 'protocol' | 'ownerHeader'>> & {
+    /** Routes that only compute an answer, so that a repetition after an ambiguous failure does no harm. */
+    readonly repeatable?: RetryPolicy['repeatable'];
+    /** `StreamPolicy.endMark`. */
+    readonly streamEndMark?: string;
     /**
      * Every customer has a host of their own that fits this pattern, so that `origins` is empty and `baseUrl` a name
      * that never resolves: the configuration must give `baseUrl`.
@@ -113,4 +147,11 @@ export const DEFAULT_RETRY: RetryPolicy = {
   maxWaitMs: 2_000,
   maxAttempts: 16,
   maxBodyBytes: 1_048_576,
+};
+
+export const DEFAULT_STREAM: StreamPolicy = {
+  commit: 'first-event',
+  firstByteMs: 0,
+  idleMs: 0,
+  maxBytes: 16_777_216,
 };

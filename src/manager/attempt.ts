@@ -8,6 +8,7 @@ import { ABORTED, REFUSED_BEFORE_PROCESSING } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { RetryPolicy } from '../core/provider.js';
 import { bodyVerdict, headVerdict } from '../providers/classification.js';
+import { peekText } from '../providers/body-peek.js';
 import type { ResponseHead } from '../providers/response-head.js';
 import { spentUntil } from '../providers/retry-after.js';
 import type { Events } from './events.js';
@@ -25,6 +26,8 @@ export interface RequestFacts {
   /** Whether the whole body is at hand to be sent again. Asked when it is needed. */
   canReplay(): boolean;
   readonly signal?: AbortSignal | undefined;
+  /** Ids of providers that cannot answer this request, though the pool has keys of them. */
+  readonly unfit?: ReadonlySet<string>;
 }
 
 /** What the adapter does next. */
@@ -33,6 +36,8 @@ export type Step =
   | { readonly do: 'deliver'; readonly headers?: Readonly<Record<string, string>> }
   /** Up to 4 KiB of the body are needed for a verdict: hold the answer back and call `afterBody`. */
   | { readonly do: 'peek' }
+  /** The whole body is needed: hold the answer back until it has ended and call `afterWhole`. */
+  | { readonly do: 'collect' }
   /** Discard this answer and send the request again with this lease, after the delay. */
   | { readonly do: 'retry'; readonly lease: Lease; readonly delayMs: number }
   /** Discard this answer; the caller gets the refusal instead. */
@@ -105,6 +110,18 @@ export class Exchange {
   /** The beginning of the body is there, decoded. */
   afterBody(lease: Lease, head: ResponseHead, bodyText: string): MaybePromise<Step> {
     return this.#conclude(lease, bodyVerdict(lease.member.provider, head, bodyText, this.#context.now()));
+  }
+
+  /** The whole body has arrived, as it came over the wire. Only after `collect`. */
+  afterWhole(lease: Lease, head: ResponseHead, body: Uint8Array): MaybePromise<Step> {
+    const text = peekText(body, head.header('content-encoding'));
+    return this.#conclude(lease, bodyVerdict(lease.member.provider, head, text, this.#context.now()));
+  }
+
+  /** An answer that the application already has broke off or stalled: nothing is repeated, but it counts. */
+  broken(lease: Lease, evidence: string): void {
+    void lease;
+    void evidence;
   }
 
   /** The attempt failed without an answer. `unsent`: nothing of the request reached the provider. */

@@ -1,4 +1,5 @@
 import type { ProviderDefinition } from '../core/provider.js';
+import type { Lease } from './lease.js';
 import type { Member } from './members.js';
 import type { Pool } from './pool.js';
 
@@ -11,6 +12,34 @@ export interface ManagedOrigin {
    * configuration while the application still holds it.
    */
   readonly isKnownKey: (text: string) => boolean;
+  /** Present where requests may go to other providers. */
+  readonly crossing?: Crossing;
+}
+
+/** A request to one provider, as another one of the same protocol gets it. */
+export interface Translation {
+  /** Scheme, host and port. */
+  readonly origin: string;
+  /** Path and query. */
+  readonly path: string;
+  /** Names in lower case; none of these headers of the request goes along. */
+  readonly dropHeaders: ReadonlySet<string>;
+  /** Names in lower case; the key is among them where it goes into a header. */
+  readonly setHeaders: Readonly<Record<string, string>>;
+  /** Undefined where there is none. */
+  readonly body: Uint8Array | undefined;
+}
+
+/** What a service with `rewrite` makes possible for requests to one of its providers. */
+export interface Crossing {
+  /** The keys of all its providers. */
+  readonly pool: Pool;
+  /** Whether requests to this path can be answered by others at all; asked before a body is collected. */
+  covers(path: string): boolean;
+  /** Ids of providers that cannot answer; `body` is undefined where there is none or it could not be collected. */
+  unfit(path: string, body: Uint8Array | undefined): ReadonlySet<string>;
+  /** The request for the lease's provider, key included; undefined where that is the provider it was made for. */
+  translate(path: string, body: Uint8Array | undefined, lease: Lease): Translation | undefined;
 }
 
 /** Finds the provider of a request by scheme, host and port; nothing else about a request can choose one. */
