@@ -15,6 +15,9 @@ ones that apply to you under \`limits\`. Facts marked *from memory* have no sour
 
 The bucket says whose allowance a request spends. Several keys of one account, organization or project share one
 bucket and add nothing; keymux is for keys that you are entitled to hold, so read the terms before you pool.
+
+Providers of one protocol can stand in for each other in a service. A request that *may be repeated* only computes an
+answer: it is sent again even after a failure that does not tell whether it was carried out.
 `;
 
 const code = (text) => `\`${text}\``;
@@ -56,6 +59,7 @@ const source = (text) => (text.startsWith('https://') ? text.replace(/^\S+/, '<$
 
 function section(entry) {
   const { reset, probe, pairedEnv = [], companionHeaders = {} } = entry;
+  const { protocol, repeatable = [], streamEndMark } = entry;
   return [
     `## ${entry.name}`,
     '',
@@ -75,10 +79,20 @@ function section(entry) {
         .map((pair) => code(pair.join(': ')))
         .join(', '),
     ),
-    ...row('bucket', entry.bucketScope),
+    ...row(
+      'bucket',
+      entry.ownerHeader ? `${entry.bucketScope}, named by ${code(entry.ownerHeader)}` : entry.bucketScope,
+    ),
     ...row('known limits', entry.knownLimits.map(limit).join('; ')),
     ...row('reset', reset && `${reset.at} ${reset.timeZone}`),
     ...row('probe', probe && code(`${probe.method} ${probe.path}`)),
+    ...row(
+      'protocol',
+      protocol &&
+        `${protocol.name}, under ${protocol.pathPrefix === '' ? 'no prefix' : code(protocol.pathPrefix)}`,
+    ),
+    ...row('may be repeated', repeatable.map(code).join(', ')),
+    ...row('end of a stream', streamEndMark && code(streamEndMark)),
     ...row('several keys', prose(entry.poolTerms ?? 'Nothing found, which is no permission.')),
     '',
     ...list('Notes', entry.notes.map(prose)),

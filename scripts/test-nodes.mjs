@@ -1,12 +1,26 @@
 // Runs the tests of all that touches the platform on the other Node versions that are supported. Each comes from the
-// npm package `node`, into .tmp/. Arguments: versions (default: 22 24 26).
+// npm package `node`, into .tmp/. Arguments: versions (default: 22 24 26); with `--matrix` only the client matrix runs,
+// on this Node as well.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { installClients, installNode } from './test-programs.mjs';
 
 const VERSIONS = ['22', '24', '26'];
-const TESTS = ['test/interceptors', 'test/manager', 'test/state', 'test/stores', 'test/cli', 'test/examples'];
+const MATRIX = ['test/matrix'];
+const TESTS = [
+  ...MATRIX,
+  'test/interceptors',
+  'test/manager',
+  'test/state',
+  'test/stores',
+  'test/cli',
+  'test/examples',
+];
+
+/** The Node that runs this. */
+const THIS = process.versions.node;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -16,12 +30,19 @@ function run(command, args) {
 }
 
 installClients();
-const chosen = process.argv.length > 2 ? process.argv.slice(2) : VERSIONS;
+const { values, positionals } = parseArgs({
+  options: { matrix: { type: 'boolean' } },
+  allowPositionals: true,
+});
+const versions = positionals.length > 0 ? positionals : VERSIONS;
+const chosen = values.matrix ? [THIS, ...versions] : versions;
+const tests = values.matrix ? MATRIX : TESTS;
 if (!run(process.execPath, ['scripts/build.mjs', '--if-stale'])) process.exit(1);
 const failed = chosen.filter((version) => {
   console.log(`\n== Node ${version}`);
   const vitest = join('node_modules', 'vitest', 'vitest.mjs');
-  return !run(installNode(version), [vitest, 'run', '--reporter=dot', ...TESTS]);
+  const node = version === THIS ? process.execPath : installNode(version);
+  return !run(node, [vitest, 'run', '--reporter=dot', ...tests]);
 });
 if (failed.length > 0) {
   console.error(`\nFailed on Node ${failed.join(', ')}.`);

@@ -8,6 +8,8 @@ export { formatEvent, parseEvents } from './testing/event-stream.js';
 export type { ParsedEvent } from './testing/event-stream.js';
 export { createFakeClock, seededRandom } from './testing/fake-clock.js';
 export type { FakeClock } from './testing/fake-clock.js';
+export { startProviderSimulator, tripRule } from './testing/provider-simulator.js';
+export type { ProviderSimulatorOptions, TripOptions } from './testing/provider-simulator.js';
 export { maxInAnyWindow } from './testing/rolling-window.js';
 export {
   echo,

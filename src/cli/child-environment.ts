@@ -1,11 +1,15 @@
 import { basename } from 'node:path';
-import { CONFIGURATION_FILE_NAMES } from '../config/file-search.js';
 import type { Configuration } from '../config/configuration.js';
 import { readEnvironment } from '../config/environment.js';
+import { CONFIGURATION_FILE_NAMES } from '../config/file-search.js';
 import { readConfigurationFile } from '../config/lazy-file.js';
+import { VirtualVariables } from '../interceptors/virtual-variables.js';
+import type { KeyManager } from '../manager/key-manager.js';
+import { virtualKeysOf } from '../manager/virtual-keys.js';
 import { catalogue } from '../providers/catalogue.js';
-import { warn } from './terminal.js';
+import type { Trouble } from './opened-manager.js';
 import { withManager } from './opened-manager.js';
+import { warn } from './terminal.js';
 
 type Environment = NodeJS.ProcessEnv;
 
@@ -16,6 +20,8 @@ type Environment = NodeJS.ProcessEnv;
  * - Managed names of `.env` that are not set, with their values there.
  * - The conventional name of a provider whose keys come from the configuration file, with the best key of the moment.
  * - `KEYMUX_CONFIG`, so that programs which run elsewhere read the same file.
+ *
+ * Variables of a provider with `mode: virtual` hold its virtual key, whatever they hold here.
  */
 export async function childEnvironment(configuration: Configuration, env: Environment): Promise<Environment> {
   const added: Environment = { ...fromEnvFile(configuration, env) };
@@ -24,8 +30,27 @@ export async function childEnvironment(configuration: Configuration, env: Enviro
   added['KEYMUX_CONFIG'] = file;
   const unset = providersWithoutName(configuration, file, { ...env, ...added });
   if (unset.size > 0) Object.assign(added, await bestKeys(configuration, unset));
-  return { ...env, ...added };
+  const result = { ...env, ...added };
+  if (virtualProviders(configuration).length > 0) await holdVirtualKeys(configuration, result);
+  return result;
 }
+
+export function virtualProviders({ providers }: Configuration): string[] {
+  return [...providers.values()].filter(({ mode }) => mode === 'virtual').map(({ id }) => id);
+}
+
+async function holdVirtualKeys(configuration: Configuration, env: Environment): Promise<void> {
+  await withKeys(configuration, (manager) => {
+    const onRealKey = (message: string): void =>
+      warn(
+        message,
+        'Take the real key out of the environment: programs that are started otherwise can read it.',
+      );
+    new VirtualVariables(env, virtualKeysOf(manager), onRealKey).adopt(configuration, NONE);
+  });
+}
+
+const NONE: ReadonlySet<string> = new Set();
 
 function isEnvFile(path: string): boolean {
   return basename(path) === '.env' && !CONFIGURATION_FILE_NAMES.some((name) => name === basename(path));
@@ -47,7 +72,8 @@ function providersWithoutName(
 ): Map<string, string> {
   const referenced = referencedNames(file);
   const names = new Map<string, string>();
-  for (const { id, env: own, signed } of providers.values()) {
+  for (const { id, env: own, signed, mode } of providers.values()) {
+    if (mode === 'virtual') continue;
     const [name] = own;
     const keys = credentials.filter(({ provider }) => provider === id);
     if (name === undefined || signed || keys.length === 0 || own.some((each) => each in env)) continue;
@@ -71,14 +97,17 @@ async function bestKeys(
   configuration: Configuration,
   names: ReadonlyMap<string, string>,
 ): Promise<Environment> {
-  return withManager(
-    ({ manager }) =>
-      Object.fromEntries(
-        [...names].map(([name, provider]) => {
-          const pool = manager.findPool(provider);
-          return [name, (pool?.best() ?? pool?.leastBad())?.credential.secret.reveal()];
-        }),
-      ),
-    { configuration, onTrouble: ({ message, fix }) => warn(message, fix) },
+  return withKeys(configuration, (manager) =>
+    Object.fromEntries(
+      [...names].map(([name, provider]) => {
+        const pool = manager.poolOfProvider(provider);
+        return [name, (pool?.best() ?? pool?.leastBad())?.credential.secret.reveal()];
+      }),
+    ),
   );
+}
+
+function withKeys<T>(configuration: Configuration, work: (manager: KeyManager) => T): Promise<T> {
+  const onTrouble = ({ message, fix }: Trouble): void => warn(message, fix);
+  return withManager(({ manager }) => work(manager), { configuration, onTrouble });
 }

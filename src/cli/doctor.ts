@@ -2,10 +2,11 @@ import type { Command } from 'commander';
 import type { Configuration } from '../config/configuration.js';
 import { readConfiguration } from '../manager/discovery.js';
 import { accountChecks } from './doctor/account-checks.js';
+import { bucketChecks } from './doctor/bucket-checks.js';
 import { failed } from './doctor/check.js';
 import type { Check } from './doctor/check.js';
 import { clientChecks } from './doctor/client-checks.js';
-import { configurationChecks, keyChecks } from './doctor/configuration-checks.js';
+import { configurationChecks, keyChecks, virtualChecks } from './doctor/configuration-checks.js';
 import { nodeOptionsCheck, nodeVersionCheck } from './doctor/node-checks.js';
 import { modeCheck, storeCheck } from './doctor/state-checks.js';
 import { EXIT, rootOf } from './exit-codes.js';
@@ -44,10 +45,11 @@ async function runDoctor(json: boolean): Promise<number> {
   if (configuration instanceof KeymuxError) {
     add(failed('configuration', configuration.message, configuration.fix));
   } else {
-    add(...configurationChecks(configuration), ...keyChecks(configuration), ...accountChecks(configuration));
+    add(...configurationChecks(configuration), ...keyChecks(configuration), ...virtualChecks(configuration));
+    add(...accountChecks(configuration));
     const modes = modeCheck(configuration);
     if (modes !== undefined) add(modes);
-    add(await storeCheck(configuration));
+    add(await storeCheck(configuration), ...(await bucketChecks(configuration)));
   }
   add(...(await clientChecks()));
   const failures = checks.filter(({ status }) => status === 'fail');

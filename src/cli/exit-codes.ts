@@ -22,6 +22,7 @@ export const EXIT = {
 
 const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   KEYMUX_ABORTED: EXIT.failure,
+  KEYMUX_ANSWER_INCOMPLETE: EXIT.failure,
   KEYMUX_CLOSED: EXIT.failure,
   KEYMUX_CONFIG_INVALID: EXIT.configuration,
   KEYMUX_CONFIG_UNREADABLE: EXIT.configuration,

@@ -1,7 +1,8 @@
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { installPropagation } from '../interceptors/child-processes.js';
 import { readConfiguration } from '../manager/discovery.js';
-import { childEnvironment } from './child-environment.js';
+import { childEnvironment, virtualProviders } from './child-environment.js';
 import { runToEnd } from './child-process.js';
 import { PRELOAD_PATH } from './preload-path.js';
 import { note, warn } from './terminal.js';
@@ -33,10 +34,19 @@ async function runProgram(command: string, args: readonly string[], verbose: boo
       `starting a program with ${count(credentials.length, 'key')} of ${count(providers.size, 'provider')}`,
     );
   }
+  const virtual = virtualProviders(configuration);
+  if (virtual.length > 0 && !NODE_PROGRAMS.test(basename(command))) note(virtualNote(virtual));
   const result = await runToEnd(command, args, env);
   if (typeof result === 'number') return result;
   warn(result.message, result.fix);
   return result.exitCode;
+}
+
+/** Programs that are written in Node, and so turn virtual keys into real ones. */
+const NODE_PROGRAMS = /^(?:node|npm|npx|pnpm|pnpx|yarn|tsx|ts-node|nodemon)(?:\.\w+)?$/;
+
+function virtualNote(providers: readonly string[]): string {
+  return `the keys of ${providers.join(', ')} are virtual: they work in Node programs only, and to any other they are of no use`;
 }
 
 function count(number: number, what: string): string {

@@ -36,7 +36,7 @@ export interface StoreStatus {
 /** One key, with the usage of all processes together. What only the process that uses it knows is not in here. */
 export interface KeyStatus extends Omit<
   KeySnapshot,
-  'uses' | 'failures' | 'inFlight' | 'latencyMs' | 'permitsLeft'
+  'uses' | 'failures' | 'inFlight' | 'latencyMs' | 'permitsLeft' | 'stated'
 > {
   readonly uses: number;
   readonly failures: number;
@@ -57,7 +57,7 @@ export interface ExplanationReport extends Omit<Explanation, 'candidates'> {
 /** The members that one key each stands for, by `provider/id`. */
 export function membersOf(manager: KeyManager): Map<string, Member> {
   const members = [...manager.configuration.providers.keys()].flatMap((provider) =>
-    (manager.findPool(provider)?.contenders ?? []).map(({ member }) => member),
+    (manager.poolOfProvider(provider)?.contenders ?? []).map(({ member }) => member),
   );
   return new Map(members.map((member) => [member.keyId, member]));
 }
@@ -107,13 +107,14 @@ export async function explanationReport(manager: KeyManager, service: string): P
 }
 
 function keyStatus(key: KeySnapshot, usage: UsageTotal | undefined, left: number | undefined): KeyStatus {
-  const { id, provider, bucket, foundIn, state, reason, until, source, limits } = key;
+  const { id, provider, bucket, bucketSource, foundIn, state, reason, until, source, limits } = key;
   const total = usage ?? { requests: 0, failures: 0, costUsd: 0, lastUsedAt: undefined };
   const hasAnswered = total.requests > total.failures;
   return {
     id,
     provider,
     bucket,
+    bucketSource,
     foundIn,
     // This process sent nothing through it; others may have.
     state: state === 'unproven' && hasAnswered ? 'ready' : state,

@@ -124,7 +124,7 @@ export function keyLines(
       { text: key.permitsLeft === undefined ? '' : String(key.permitsLeft) },
       { text: limitsText(key) },
       { text: key.lastUsedAt === undefined ? '' : relativeText(key.lastUsedAt, now) },
-      { text: key.bucket },
+      { text: bucketText(key) },
       { text: key.foundIn },
     ];
   });
@@ -134,6 +134,11 @@ export function keyLines(
 /** The deadline's source has a column of its own. */
 function reasonOf({ reason = '' }: KeyStatus): string {
   return reason.replace(/, until a time .*$/, '');
+}
+
+/** How it became one is told where it is not the key's own. */
+function bucketText({ bucket, bucketSource }: KeyStatus): string {
+  return bucketSource === 'own' ? bucket : `${bucket} (${bucketSource})`;
 }
 
 function limitsText({ limits }: KeyStatus): string {
@@ -147,6 +152,7 @@ const CANDIDATE_COLUMNS: readonly Column[] = [
   { title: 'until', dropOrder: 3 },
   { title: 'last used', dropOrder: 2 },
   { title: 'found in', dropOrder: 1 },
+  { title: 'shared bucket', dropOrder: 0 },
 ];
 
 export function explanationLines(
@@ -164,6 +170,7 @@ export function explanationLines(
     { text: candidate.until === undefined ? '' : momentText(candidate.until, at) },
     { text: candidate.lastUsedAt === undefined ? '' : relativeText(candidate.lastUsedAt, at) },
     { text: candidate.foundIn },
+    { text: candidate.bucket === undefined ? '' : `${candidate.bucket.name} (${candidate.bucket.source})` },
   ]);
   return [
     paint(cutToWidth(printable(verdict), columns)),

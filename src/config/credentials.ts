@@ -26,13 +26,18 @@ export interface CollectedCredentials {
   readonly notes: readonly string[];
 }
 
-/** The keys of all providers: those of the file first, then the discovered ones unless the provider says `discover: false`. */
+/**
+ * The keys of all providers: those of the file first, then the discovered ones unless the provider says
+ * `discover: false`. With `mode: virtual` nothing is discovered.
+ */
 export function collectCredentials(input: CredentialInput): CollectedCredentials {
   const credentials: Credential[] = [];
   const notes: string[] = [];
   for (const definition of input.definitions.values()) {
     const own = keysOfFile(definition, input, notes);
-    const discovers = input.stated.get(definition.id)?.discover !== false;
+    const isVirtual = definition.mode === 'virtual';
+    const discovers = !isVirtual && input.stated.get(definition.id)?.discover !== false;
+    if (isVirtual) notes.push(...unusedKeys(definition, input));
     if (discovers) addDiscovered(definition, own, input, notes);
     if (own.length === 0 && input.wanted.has(definition.id)) notes.push(noKey(definition, discovers));
     credentials.push(...own.sort((a, b) => a.priority - b.priority));
@@ -74,6 +79,7 @@ function readKey(
       folder: file.folder,
       keyId,
       isTemplateValue,
+      withheld: withheldNames(input),
     });
     notes.push(...read.notes);
     const line = file.positionOf(['providers', definition.id, 'keys', index])?.line;
@@ -84,14 +90,30 @@ function readKey(
       priority: key.priority ?? index + 1,
       weight: key.weight ?? 1,
       bucket: key.bucket ?? defaultBucket(definition.bucketScope, key.id),
+      ...(key.bucket === undefined ? {} : { bucketDeclared: true }),
       ...(key.limits === undefined ? {} : { limits: windowsOf(key.limits) }),
       origin: `${file.name}${line === undefined ? '' : `:${line}`}`,
+      ...(definition.mode === 'virtual' ? { source: { reference: key.value, folder: file.folder } } : {}),
     };
   } catch (error) {
     if (!(error instanceof KeymuxError)) throw error;
     notes.push(`${error.message} ${error.fix}`);
     return undefined;
   }
+}
+
+/** What a program could read by name is kept from commands as well. */
+function withheldNames({ definitions, finder }: CredentialInput): Set<string> {
+  const virtual = [...definitions.values()].filter(({ mode }) => mode === 'virtual');
+  return new Set(virtual.flatMap((definition) => finder.namesOf(definition)));
+}
+
+function unusedKeys(definition: ProviderDefinition, input: CredentialInput): string[] {
+  const { keys } = input.finder.keysOf(definition, templateTest(definition, input));
+  return keys.map(
+    ({ origin }) =>
+      `${origin} holds a key that is not used: with \`mode: virtual\` the keys of ${definition.id} come from \`file:\` or \`exec:\`; take it out of there`,
+  );
 }
 
 /** Discovered keys come after those of the file; one that the file gave already is the same key, not another. */

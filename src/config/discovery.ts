@@ -2,6 +2,7 @@ import type { BucketScope, ProviderDefinition } from '../core/provider.js';
 import { Secret } from '../core/secret.js';
 import type { Environment, Variable } from './environment.js';
 import { keyFault } from './key-text.js';
+import { isVirtualKey } from './virtual-key.js';
 
 /** A key as it was found; `credentials.ts` makes it a `Credential`. */
 export interface DiscoveredKey {
@@ -54,6 +55,11 @@ export class KeyFinder {
     }
     return found;
   }
+
+  /** The variables that hold keys of a provider, or would if they had a value. */
+  namesOf(provider: Discoverable): string[] {
+    return provider.env.flatMap((base) => (this.#variants.get(base) ?? []).map(({ name }) => name));
+  }
 }
 
 class FoundKeys implements Discovery {
@@ -71,6 +77,8 @@ class FoundKeys implements Discovery {
     const secret = new Secret(text);
     const twin = this.keys.find((key) => key.secret.equals(secret));
     if (this.#isTemplateValue(text)) this.notes.push(`skipped the template value of ${place}`);
+    else if (isVirtualKey(text))
+      this.notes.push(`skipped the virtual key of ${place}: it is of use in its own application only`);
     else if (fault !== undefined) this.notes.push(`skipped the value of ${place}: ${fault}`);
     else if (twin === undefined) this.keys.push({ id, secret, origin });
     else this.notes.push(`${nameOf(twin.origin)} and ${place} hold the same key; it counts once`);

@@ -56,6 +56,7 @@ export function checkContent(content: unknown, context: ContentContext): Configu
     ),
     ...connectionProblems(value, context.catalogue),
     ...bucketProblems(value),
+    ...virtualProblems(value, context.catalogue),
     ...apiManagementProblems(value),
   ];
   if (problems.length > 0 || !parsed.success) throw invalidFile(context.name, problems, positionOf);
@@ -192,6 +193,30 @@ function bucketProblems(value: unknown): Problem[] {
       return [{ path, text: 'must be the same for all keys of a bucket, which share one allowance' }];
     });
   });
+}
+
+/** What cannot be with `mode: virtual`: a key that the application could see, or that no request carries in the open. */
+function virtualProblems(value: unknown, catalogue: Catalogue): Problem[] {
+  const problems: Problem[] = [];
+  for (const [id, provider] of entriesAt(value, ['providers'])) {
+    if (valueAt(provider, ['mode']) !== 'virtual') continue;
+    const path = ['providers', id];
+    if (valueAt(provider, ['signed']) ?? catalogue.get(id)?.signed) {
+      const text =
+        'cannot be `virtual`: requests are signed with the key, so that it cannot be replaced on its way';
+      problems.push({ path: [...path, 'mode'], text });
+    }
+    if (valueAt(provider, ['discover']) === true)
+      problems.push({ path: [...path, 'discover'], text: 'cannot be true beside `mode: virtual`' });
+    for (const [index, key] of entriesAt(provider, ['keys'])) {
+      const reference = valueAt(key, ['value']);
+      if (typeof reference !== 'string' || !reference.startsWith('env:')) continue;
+      const text =
+        'cannot be an environment variable with `mode: virtual`: whatever runs in the program could read it; use `file:` or `exec:`';
+      problems.push({ path: [...path, 'keys', Number(index), 'value'], text });
+    }
+  }
+  return problems;
 }
 
 interface Mention {

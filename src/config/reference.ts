@@ -4,6 +4,7 @@ import { KeymuxError } from '../core/errors.js';
 import { Secret } from '../core/secret.js';
 import { type Environment, systemCodeOf } from './environment.js';
 import { keyFault } from './key-text.js';
+import { isVirtualKey } from './virtual-key.js';
 
 const DEFAULT_COMMAND_TIMEOUT_MS = 10_000;
 const LARGEST_ANSWER_BYTES = 65_536;
@@ -15,6 +16,8 @@ export interface ReferenceContext {
   /** `provider/id`, for messages. */
   readonly keyId: string;
   readonly isTemplateValue: (value: string) => boolean;
+  /** Variables that commands do not get. */
+  readonly withheld?: ReadonlySet<string>;
   /** Default: 10,000. Milliseconds. */
   readonly commandTimeoutMs?: number;
 }
@@ -40,6 +43,8 @@ export function readReference(reference: string, context: ReferenceContext): Rea
   if (text === '') throw unreadable(reference, context, 'it is empty');
   if (context.isTemplateValue(text))
     throw unreadable(reference, context, 'it holds a template value, not a key');
+  if (isVirtualKey(text))
+    throw unreadable(reference, context, 'it is a virtual key, which stands for a real one');
   const fault = keyFault(text);
   if (fault !== undefined) throw unreadable(reference, context, fault);
   return { secret: new Secret(text), notes: answer.notes ?? [] };
@@ -97,7 +102,7 @@ function runCommand(command: string, context: ReferenceContext): Answer {
     // Loaded when needed: most programs have no such reference, and the module costs a start milliseconds.
     const text = process.getBuiltinModule('node:child_process').execFileSync(program, args, {
       cwd: context.folder,
-      env: commandEnvironment(context.environment),
+      env: commandEnvironment(context),
       encoding: 'utf8',
       timeout,
       killSignal: 'SIGKILL',
@@ -111,8 +116,9 @@ function runCommand(command: string, context: ReferenceContext): Answer {
   }
 }
 
-function commandEnvironment(environment: Environment): NodeJS.Dict<string> {
-  const env = Object.fromEntries([...environment.variables].map(([name, { value }]) => [name, value]));
+function commandEnvironment({ environment, withheld }: ReferenceContext): NodeJS.Dict<string> {
+  const given = [...environment.variables].filter(([name]) => withheld?.has(name) !== true);
+  const env = Object.fromEntries(given.map(([name, { value }]) => [name, value]));
   // A command written in Node would preload keymux, which would run the command, and so on without end.
   delete env.NODE_OPTIONS;
   return env;

@@ -25,7 +25,9 @@ import type {
   FileService,
 } from './file-content.js';
 import { findConfigurationFile } from './file-search.js';
+import { invalidFile } from './problems.js';
 import { defineProvider } from './provider-definition.js';
+import { rewriteProblems } from './rewrite-problems.js';
 
 export interface ConfigurationInput {
   /** The environment before anything was intercepted. */
@@ -56,6 +58,9 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
   const managed = translateApiManagement(file?.content.api_management ?? {});
   const { declared, notes: serviceNotes } = declaredServices(file, managed, settings);
   const definitions = defineProviders(input.catalogue, stated);
+  const problems = rewriteProblems(declared, definitions);
+  if (file !== undefined && problems.length > 0)
+    throw invalidFile(file.path ?? file.name, problems, file.positionOf);
   const finder = new KeyFinder(environment, definitions.values());
   const wanted = new Set([
     ...stated.keys(),

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { repeatsWithinRepetition } from '../core/expression-cost.js';
 import { type StrategyName, strategies } from '../core/select.js';
 
 /** Tells an unknown option apart from other faults; what follows is the list of the known ones. */
@@ -55,9 +56,12 @@ export const share = leaf<number>(
   (value) => isNumber(value) && value >= 0 && value <= 1,
   'must be a number from 0 to 1',
 );
-export const regularExpression = text(isRegularExpression, 'must be a JavaScript regular expression');
+export const regularExpression = text(
+  (value) => isRegularExpression(value) && !repeatsWithinRepetition(value),
+  'must be a JavaScript regular expression without a repetition inside a repetition, such as `(a+)+`, which may take for ever',
+);
 export const jsonPath = matching(
-  /^\$\S*$/,
+  /^\$(?:\S(?:.*\S)?)?$/,
   'must be a path into JSON that begins with `$`, such as `$.error.code`',
 );
 export const strategy = z.enum(Object.keys(strategies) as [StrategyName, ...StrategyName[]]);

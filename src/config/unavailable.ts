@@ -15,13 +15,7 @@ const UNAVAILABLE: readonly Unavailable[] = [
   { path: ['alerts'], what: 'alerts' },
   { path: ['healthCheckIntervalMs'], what: 'active health checks' },
   { path: ['store', 'type'], value: 'redis', what: 'the Redis store' },
-  { path: ['providers', '*', 'mode'], value: 'virtual', what: 'virtual keys' },
   { path: ['providers', '*', 'probe'], what: 'active health checks' },
-  {
-    path: ['providers', '*', 'stream', 'commit'],
-    value: 'complete',
-    what: 'holding a stream back until it is complete',
-  },
   { path: ['providers', '*', 'keys', '*', 'value'], prefix: 'vault:', what: 'the vault' },
 ];
 

@@ -13,10 +13,20 @@ export interface Credential {
   readonly weight: number;
   /** Who owns the allowance; keys with the same bucket share limits and cooldowns. */
   readonly bucket: string;
+  /** The configuration names the bucket; nothing that is learnt changes it. */
+  readonly bucketDeclared?: true;
   /** Limits of this key's bucket, where they differ from the provider's. */
   readonly limits?: readonly QuotaWindow[];
   /** Where the key was found, such as `env:FINNHUB_API_KEY` or `keymux.config.yaml:12`. */
   readonly origin: string;
+  /** Present where the key is not to be passed on: every thread reads it from there itself. */
+  readonly source?: KeySource;
+}
+
+/** A reference as in the configuration, and the folder that relative paths in it start from. */
+export interface KeySource {
+  readonly reference: string;
+  readonly folder: string;
 }
 
 /** The name under which a credential is reported, `provider/id`. */

@@ -1,6 +1,7 @@
 /** Every way to fail has a code; each code is an anchor in docs/troubleshooting.md. Codes are never reused. */
 export const ERROR_CODES = [
   'KEYMUX_ABORTED',
+  'KEYMUX_ANSWER_INCOMPLETE',
   'KEYMUX_CLOSED',
   'KEYMUX_CONFIG_INVALID',
   'KEYMUX_CONFIG_UNREADABLE',

@@ -144,6 +144,8 @@ interface Failure {
   readonly reason: RestReason;
   /** The wait that the provider stated, cut to the longest that is believed; without jitter. */
   readonly statedMs: number | undefined;
+  /** Whether a guess grows from rest to rest. */
+  readonly grows: boolean;
 }
 
 function afterOutcome(
@@ -159,7 +161,11 @@ function afterOutcome(
   if (outcome.kind === 'success') return isLate ? health : afterSuccess(health, policy, now);
   const rule = policy.cooldowns[outcome.kind];
   if (rule === undefined) return health;
-  const failure: Failure = { reason: outcome.kind, statedMs: statedWaitMs(outcome, policy, now) };
+  const failure: Failure = {
+    reason: outcome.kind,
+    statedMs: statedWaitMs(outcome, policy, now),
+    grows: outcome.kind !== 'rate-limited' || outcome.noOther !== true,
+  };
   if (health.status === 'resting' && now < health.until) return extend(health, failure, now, random);
   return isLate ? health : afterFailure(health, failure, rule, now, random);
 }
@@ -177,7 +183,7 @@ function afterSuccess(health: Health, policy: HealthPolicy, now: number): Health
 
 function afterFailure(
   health: Health,
-  { reason, statedMs }: Failure,
+  { reason, statedMs, grows }: Failure,
   rule: CooldownRule,
   now: number,
   random: () => number,
@@ -189,9 +195,9 @@ function afterFailure(
     status: 'resting',
     version: health.version + 1,
     // A stated deadline is no guess that failed.
-    level: statedMs === undefined ? Math.min(HIGHEST_LEVEL, health.level + 1) : health.level,
+    level: statedMs === undefined && grows ? Math.min(HIGHEST_LEVEL, health.level + 1) : health.level,
     reason,
-    until: withJitter(now, statedMs ?? guessMs(rule, health.level), random),
+    until: withJitter(now, statedMs ?? guessMs(rule, grows ? health.level : 0), random),
     source: statedMs === undefined ? 'guessed' : 'stated',
   };
 }

@@ -25,6 +25,8 @@ export interface Outcome {
   readonly status?: number;
   /** The rule or header that decided, in words without any key. */
   readonly evidence?: string;
+  /** No other key could have served the request: a guessed rest after `rate-limited` is then the shortest one. */
+  readonly noOther?: boolean;
   /**
    * Whether the provider carried the request out. `no` is proof that it did not, so that any method may be
    * repeated; after `maybe` only safe or idempotent requests are.

@@ -32,6 +32,28 @@ export function arrivalSlackMs(windows: readonly QuotaWindow[]): number {
   return Math.min(5_000, Math.max(1_000, shortestMs));
 }
 
+/** A limit that was lowered rises by this share at most, once per whole window without a refusal. */
+const RISE = 0.1;
+
+export interface LimitStatement {
+  /** The limit in force. */
+  readonly current: number;
+  readonly configured: number;
+  /** What the provider says, a whole number. */
+  readonly stated: number;
+  /** Since the limit was last changed, or a request was refused. Milliseconds. */
+  readonly sinceMs: number;
+  readonly perMs: number;
+}
+
+/** The limit in force after a provider stated one: lowered at once, raised step by step, never above the configured one. */
+export function adjustedLimit({ current, configured, stated, sinceMs, perMs }: LimitStatement): number {
+  if (stated < 1 || stated === current) return current;
+  if (stated < current) return stated;
+  if (sinceMs < perMs) return current;
+  return Math.min(configured, stated, Math.max(current + 1, Math.floor(current * (1 + RISE))));
+}
+
 /** The moment from which charges count against this window, `now` being inside it. */
 export function windowStart(window: QuotaWindow, now: number): number {
   return window.calendar === undefined ? now - window.perMs : lastReset(window.calendar, now);

@@ -13,6 +13,8 @@ export interface ManagedName {
 
 export interface EnvHooks {
   readonly names: ReadonlyMap<string | symbol, ManagedName>;
+  /** What a name holds whatever is set; undefined: what is set. */
+  fixed(name: string): string | undefined;
   /** The application set a name, by assignment or definition. */
   onSet(name: string, value: string): void;
   onDelete(name: string): void;
@@ -35,6 +37,8 @@ export function createEnvProxy(real: Environment, hooks: EnvHooks): Environment 
     const managed = names.get(name);
     return managed === undefined ? name in real : managed.read() !== undefined;
   };
+  const fixedOf = (name: string | symbol): string | undefined =>
+    typeof name === 'string' ? hooks.fixed(name) : undefined;
   const proxy = new Proxy<Environment>(Object.create(inspectable) as Environment, {
     get(_target, name) {
       const managed = names.get(name);
@@ -42,12 +46,17 @@ export function createEnvProxy(real: Environment, hooks: EnvHooks): Environment 
     },
     has: (_target, name) => isSet(name),
     set(_target, name, value) {
-      real[name as string] = value as string;
+      real[name as string] = fixedOf(name) ?? (value as string);
       if (typeof name === 'string') hooks.onSet(name, String(value));
       return true;
     },
     defineProperty(_target, name, descriptor) {
-      const done = Reflect.defineProperty(real, name, descriptor);
+      const value = fixedOf(name);
+      const done = Reflect.defineProperty(
+        real,
+        name,
+        value === undefined ? descriptor : { ...descriptor, value },
+      );
       if (done && typeof name === 'string') hooks.onSet(name, String(descriptor.value));
       return done;
     },

@@ -2,14 +2,18 @@ import type { KeyManager } from '../manager/key-manager.js';
 import { messageOf } from '../manager/events.js';
 import type { Undo } from '../manager/phases.js';
 import type { Pool } from '../manager/pool.js';
+import { virtualKeysOf } from '../manager/virtual-keys.js';
 import { catalogue } from '../providers/catalogue.js';
 import { createEnvProxy } from './env-proxy.js';
 import type { ManagedName } from './env-proxy.js';
 import { patch } from './patches.js';
+import { baseName } from './variable-names.js';
+import { VirtualVariables } from './virtual-variables.js';
 
 /**
  * Answers managed names of `process.env` with the best key of the moment. Names that the application sets later on
- * (by hand, by dotenv, by `process.loadEnvFile`) are learnt.
+ * (by hand, by dotenv, by `process.loadEnvFile`) are learnt. Names of virtual providers hold their virtual key, in the
+ * real environment too.
  */
 export function installEnv(manager: KeyManager): Undo {
   const answers = new EnvAnswers(manager, process.env);
@@ -27,13 +31,11 @@ export function installEnv(manager: KeyManager): Undo {
   };
 }
 
-/** `OPENAI_API_KEY_2`, `…_BACKUP`, `…_BACKUP_1` and the list `…S` belong to `OPENAI_API_KEY`. */
-const VARIANT = /(?:_\d+|_BACKUP(?:_\d+)?|S)$/;
-
 class EnvAnswers {
-  readonly names = new Map<string | symbol, AnsweredName>();
+  readonly names = new Map<string | symbol, Answer>();
   readonly #manager: KeyManager;
   readonly #real: NodeJS.ProcessEnv;
+  readonly #virtual: VirtualVariables;
   readonly #stopFollowing: () => void;
   /** As in a plain environment, a deleted name is gone until it is set again; its keys stay in the pool. */
   readonly #deleted = new Set<string>();
@@ -42,12 +44,25 @@ class EnvAnswers {
   constructor(manager: KeyManager, real: NodeJS.ProcessEnv) {
     this.#manager = manager;
     this.#real = real;
+    this.#virtual = new VirtualVariables(real, virtualKeysOf(manager), (message) =>
+      process.emitWarning(`keymux: ${message} Take the real key out of the environment and of .env.`),
+    );
     this.#adopt();
     this.#stopFollowing = manager.on('reloaded', () => this.#adopt());
   }
 
-  onSet(name: string): void {
+  fixed(name: string): string | undefined {
+    return this.#virtual.keyOf(name)?.text;
+  }
+
+  onSet(name: string, value: string): void {
     this.#deleted.delete(name);
+    const key = this.#virtual.keyOf(name);
+    if (key !== undefined) {
+      this.#virtual.onSet(name, key, value);
+      this.names.set(name, new FixedName(key.text));
+      return;
+    }
     if (this.#isKeyName(name)) this.learnSoon();
   }
 
@@ -66,6 +81,7 @@ class EnvAnswers {
 
   stop(): void {
     this.#stopFollowing();
+    this.#virtual.restoreAll();
   }
 
   /** The answer of a name whose cached one is stale. */
@@ -94,9 +110,13 @@ class EnvAnswers {
   }
 
   #adopt(): void {
+    const { configuration } = this.#manager;
     this.names.clear();
-    for (const { id, env, signed } of this.#manager.configuration.providers.values()) {
-      const pool = this.#manager.findPool(id);
+    for (const [name, { text }] of this.#virtual.adopt(configuration, this.#deleted))
+      this.names.set(name, new FixedName(text));
+    for (const { id, env, signed, mode } of configuration.providers.values()) {
+      if (mode === 'virtual') continue;
+      const pool = this.#manager.poolOfProvider(id);
       if (signed || pool === undefined || pool.contenders.length === 0) continue;
       for (const [index, name] of env.entries()) {
         // The most conventional name also answers for keys that came from a file; the others only where they are set.
@@ -107,7 +127,7 @@ class EnvAnswers {
   }
 
   #isKeyName(name: string): boolean {
-    const base = name.replace(VARIANT, '');
+    const base = baseName(name);
     for (const providers of [this.#manager.configuration.providers, catalogue]) {
       for (const { env } of providers.values()) if (env.includes(name) || env.includes(base)) return true;
     }
@@ -115,8 +135,27 @@ class EnvAnswers {
   }
 }
 
+interface Answer extends ManagedName {
+  /** Looks the value up again before the next answer. */
+  forget(): void;
+}
+
+class FixedName implements Answer {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  read(): string {
+    return this.#text;
+  }
+
+  forget(): void {}
+}
+
 /** A name that a provider answers; looked up again only when the table says that something changed. */
-class AnsweredName implements ManagedName {
+class AnsweredName implements Answer {
   readonly #name: string;
   readonly #pool: Pool;
   readonly #answers: EnvAnswers;

@@ -1,10 +1,8 @@
 import { PEEK_BYTES, peekText } from '../providers/body-peek.js';
+import { hasSpoken } from '../providers/first-events.js';
 import type { ResponseHead } from '../providers/response-head.js';
 
-/** A blank line ends an event; https://html.spec.whatwg.org/multipage/server-sent-events.html. */
-const END_OF_EVENT = /\r\n\r\n|\n\n|\r\r/;
-
-/** The beginning of a body that is held back until it tells what the answer means. */
+/** The beginning of a body, or the whole of it, that is held back until it tells what the answer means. */
 export class HeldBody {
   readonly chunks: Uint8Array[] = [];
   readonly #encoding: string | undefined;
@@ -16,15 +14,25 @@ export class HeldBody {
     this.#isEventStream = head.header('content-type')?.includes('event-stream') === true;
   }
 
-  /** Returns whether a verdict needs no more. */
-  add(chunk: Uint8Array): boolean {
+  /** Holds without a look at what it says. */
+  keep(chunk: Uint8Array): void {
     this.chunks.push(chunk);
     this.bytes += chunk.length;
-    return this.bytes >= PEEK_BYTES || (this.#isEventStream && END_OF_EVENT.test(this.text));
+  }
+
+  /** Returns whether a verdict needs no more. */
+  add(chunk: Uint8Array): boolean {
+    this.keep(chunk);
+    return this.bytes >= PEEK_BYTES || (this.#isEventStream && hasSpoken(this.text));
+  }
+
+  /** As it came over the wire. */
+  get whole(): Buffer {
+    return Buffer.concat(this.chunks);
   }
 
   /** Decoded. */
   get text(): string {
-    return peekText(Buffer.concat(this.chunks), this.#encoding);
+    return peekText(this.whole, this.#encoding);
   }
 }

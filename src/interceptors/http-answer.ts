@@ -4,7 +4,6 @@ import type { Socket } from 'node:net';
 import type { Refusal } from '../manager/refusal.js';
 import type { ResponseHead } from '../providers/response-head.js';
 import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './discard.js';
-import { HeldBody } from './held-body.js';
 import { setHidden } from './http-internals.js';
 import { wireHeaders } from './refusal-headers.js';
 
@@ -83,39 +82,6 @@ function createAnswer(socket: Socket, members: object): IncomingMessage {
 function detachedSocket(): Socket {
   const net = process.getBuiltinModule('node:net');
   return new net.Socket();
-}
-
-type Push = (this: IncomingMessage, chunk: Uint8Array | null, encoding?: BufferEncoding) => boolean;
-type Destroy = (this: IncomingMessage, error?: Error) => IncomingMessage;
-
-/**
- * Watches the beginning of a body while nobody reads it; what is watched stays in the stream. `onEnough` gets the
- * decoded text; `onCut` is called instead if the connection breaks before.
- */
-export function watchBeginning(
-  answer: IncomingMessage,
-  head: ResponseHead,
-  onEnough: (text: string) => void,
-  onCut: () => void,
-): void {
-  const held = new HeldBody(head);
-  const stop = (): void => {
-    for (const name of ['push', 'destroy']) Reflect.deleteProperty(answer, name);
-  };
-  const { push, destroy } = answer as { push: Push; destroy: Destroy };
-  setHidden(answer, 'push', (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
-    const isEnough = chunk === null || held.add(chunk);
-    if (isEnough) stop();
-    const wantsMore = push.call(answer, chunk, encoding);
-    if (isEnough) onEnough(held.text);
-    return wantsMore;
-  });
-  setHidden(answer, 'destroy', (error?: Error) => {
-    stop();
-    answer.on('error', () => {});
-    onCut();
-    return destroy.call(answer, error);
-  });
 }
 
 /** Reads a short answer to its end, so that its connection can be used again; breaks off a long one. */

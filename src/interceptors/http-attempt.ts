@@ -1,73 +1,77 @@
 /** One attempt: a request of node:http whose events and bytes pass through here. */
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Lease } from '../manager/lease.js';
+import type { Translation } from '../manager/managed-origins.js';
+import type { AnswerBody } from './http-answer-body.js';
+import { hideUntilConnected, withoutSocket } from './hidden-head.js';
 import type { HttpSocket, Request, Send } from './http-internals.js';
 import { internalsOf, setHidden } from './http-internals.js';
+import type { TimeLimit } from './http-time-limit.js';
+import { Wire } from './http-wire.js';
 import { isBeforeConnection } from './network-failure.js';
 import type { SocketGate } from './socket-gate.js';
 
-export interface Circumstances {
+export interface AttemptOwner {
   /** `_send` as it is without keymux. */
   readonly send: Send;
   readonly maxBodyBytes: number;
+  /** Of the first attempt. */
   readonly gate: SocketGate | undefined;
   /** Returns what `emit` is to return. */
   onEvent(attempt: HttpAttempt, event: string | symbol, args: unknown[]): boolean;
 }
 
-/** What went over the wire, so that it can go once more. */
-interface Wire {
-  /** As the application made it. */
-  readonly head: string;
-  /** What follows the head, chunk sizes and all; undefined once it is too long to be kept. */
-  body: Buffer[] | undefined;
-  bodyBytes: number;
-  readonly shouldKeepAlive: boolean;
-  readonly last: boolean;
-  /** The idle time-out of the connection. Milliseconds; 0: none. */
-  idleMs: number;
-}
-
-function wireOf(request: Request): Wire {
-  const { _header, shouldKeepAlive, _last } = request;
-  return { head: _header ?? '', body: [], bodyBytes: 0, shouldKeepAlive, last: _last, idleMs: 0 };
-}
-
 type Emit = (this: ClientRequest, event: string | symbol, ...args: unknown[]) => boolean;
+type Destroy = (this: ClientRequest, error?: Error) => ClientRequest;
+type OnSent = (error?: Error | null) => void;
+
+/**
+ * What happens to the bytes: they go `direct`ly; wait `parked` for a key; are `collected` until it is known where they
+ * go; are dropped; or are all there and go at once.
+ */
+type Mode = 'direct' | 'parked' | 'collected' | 'dropped' | 'complete';
 
 export class HttpAttempt {
   readonly isFirst: boolean;
   readonly request: Request;
+  readonly wire: Wire;
   lease: Lease | undefined;
+  /** Where it goes, if not to the provider that the request was made for. */
+  destination: Translation | undefined;
+  limit: TimeLimit | undefined;
+  /** As it came from the provider. */
+  answer: IncomingMessage | undefined;
+  answerBody: AnswerBody | undefined;
   error: { readonly error: unknown } | undefined;
+  /** What it means is being decided. */
+  isInDoubt = false;
   isClosed = false;
   isUpgraded = false;
   onLeft: (() => void) | undefined;
-  readonly #circumstances: Circumstances;
+  readonly #owner: AttemptOwner;
   readonly #emit: Emit;
-  readonly #wire: Wire;
+  readonly #destroy: Destroy;
+  #mode: Mode = 'direct';
   /** The head that goes out in place of the visible one. */
   #pendingHead: string | undefined;
-  #mode: 'direct' | 'parked' | 'dropping' | 'complete' = 'direct';
-  #isErrorTold = false;
+  /** What follows it, in the mode `complete`. */
+  #content: Uint8Array | undefined;
+  #onCollected: () => void = () => {};
+  #callbacks: OnSent[] = [];
 
-  constructor(request: Request, circumstances: Circumstances, previous?: HttpAttempt) {
+  constructor(request: Request, owner: AttemptOwner, previous?: HttpAttempt) {
     this.isFirst = previous === undefined;
     this.request = request;
-    this.#circumstances = circumstances;
-    this.#wire = previous === undefined ? wireOf(request) : previous.#wire;
-    ({ emit: this.#emit } = request as { emit: Emit });
+    this.#owner = owner;
+    this.wire = previous === undefined ? new Wire(request, owner.maxBodyBytes) : previous.wire;
+    ({ emit: this.#emit, destroy: this.#destroy } = request as { emit: Emit; destroy: Destroy });
     setHidden(request, '_send', this.#onSend);
     setHidden(request, 'emit', this.#onEmit);
   }
 
-  get body(): readonly Buffer[] | undefined {
-    return this.#wire.body;
-  }
-
   /** The attempt that follows, through another request. */
   succeedBy(request: ClientRequest): HttpAttempt {
-    return new HttpAttempt(internalsOf(request), this.#circumstances, this);
+    return new HttpAttempt(internalsOf(request), this.#owner, this);
   }
 
   emitOn(target: ClientRequest, event: string | symbol, args: unknown[]): boolean {
@@ -78,15 +82,25 @@ export class HttpAttempt {
 
   /** Holds back what is written from now on, until `sendHead`. */
   park(): void {
+    if (this.#mode !== 'direct') return;
     this.#mode = 'parked';
-    this.#circumstances.gate?.shut();
-    setHidden(this.request, '_flush', () => {});
+    this.#shut();
+  }
+
+  /**
+   * Takes in what is written from now on; to the application it looks sent. `onCollected` is called when all of it is
+   * there; or when it is too long to be kept, and then it waits for `sendHead`.
+   */
+  collect(onCollected: () => void): void {
+    this.#mode = 'collected';
+    this.#onCollected = onCollected;
+    this.#shut();
   }
 
   /** The first bytes may go; undefined leaves the head as it is. */
-  sendHead(head: string | undefined, lease: Lease | undefined): void {
-    this.lease = lease;
+  sendHead(head: string | undefined): void {
     const { request } = this;
+    if (this.#mode === 'collected') this.#keepForSocket(this.wire.content);
     if (this.#mode !== 'parked') {
       this.#pendingHead = head;
       return;
@@ -95,105 +109,153 @@ export class HttpAttempt {
     Reflect.deleteProperty(request, '_flush');
     const [first] = request.outputData;
     if (first !== undefined && head !== undefined && typeof first.data === 'string') {
-      first.data = head + first.data.slice(this.#wire.head.length);
+      first.data = head + first.data.slice(this.wire.head.length);
+      if (this.#hidesKey) hideUntilConnected(request, head, this.wire.head);
     }
-    this.#circumstances.gate?.open();
+    this.#owner.gate?.open();
     if (request.socket as HttpSocket | null) request._flush();
   }
 
-  /** Sends head and body at once, as they went out before. */
-  sendAll(head: string, lease: Lease): void {
-    const { request } = this;
-    this.lease = lease;
+  /** Sends head and body at once; without `content`, the body as it went out before. */
+  sendAll(head: string, content: Uint8Array = this.wire.content): void {
+    const { request, wire } = this;
     this.#pendingHead = head;
+    this.#content = content;
     this.#mode = 'complete';
-    request._header = this.#wire.head;
-    request.shouldKeepAlive = this.#wire.shouldKeepAlive;
-    request._last = this.#wire.last;
-    if (this.#wire.idleMs > 0) request.setTimeout(this.#wire.idleMs);
+    request._header = wire.head;
+    request.shouldKeepAlive = wire.shouldKeepAlive;
+    request._last = wire.last;
+    if (wire.idleMs > 0) request.setTimeout(wire.idleMs);
     request.end();
+  }
+
+  /** Lets go of what was collected; returns what is to be called when it was sent elsewhere. */
+  yieldBody(): OnSent {
+    const callbacks = this.#callbacks;
+    this.#callbacks = [];
+    this.dropOutput();
+    return (error) => {
+      for (const callback of callbacks) callback(error);
+    };
   }
 
   readonly #onEmit = (event: string | symbol, ...args: unknown[]): boolean => {
     const { request } = this;
     const isNews = event === 'response' || event === 'error';
-    if (isNews) this.#wire.idleMs = (request.socket as HttpSocket | null)?.timeout ?? this.#wire.idleMs;
+    if (isNews) this.wire.idleMs = (request.socket as HttpSocket | null)?.timeout ?? this.wire.idleMs;
     // Node itself listens to a request; nobody else does to one that the application does not know.
     else if (!this.isFirst) this.emitOn(request, event, args);
-    return this.#circumstances.onEvent(this, event, args);
+    return this.#owner.onEvent(this, event, args);
   };
 
   readonly #onSend: Send = (data, encoding, callback, byteLength) => {
-    const { request } = this;
+    const { request, wire } = this;
+    const { send } = this.#owner;
     switch (this.#mode) {
-      case 'dropping':
+      case 'dropped':
         if (typeof callback === 'function') process.nextTick(callback);
         return true;
       case 'complete':
-        return this.#sendWithHead(
-          this.#wire.bodyBytes === 0 ? '' : Buffer.concat(this.#wire.body ?? []),
-          null,
-          callback,
-        );
+        return this.#sendWithHead(this.#content?.length ? this.#content : '', null, callback);
+      case 'collected':
+        return this.#take(data, encoding, callback);
       case 'parked':
-        this.#record(data, encoding);
-        return this.#withoutSocket(() =>
-          this.#circumstances.send.call(request, data, encoding, callback, byteLength),
-        );
+        wire.record(data, encoding);
+        return withoutSocket(request, () => send.call(request, data, encoding, callback, byteLength));
       case 'direct':
-        this.#record(data, encoding);
+        wire.record(data, encoding);
         return request._headerSent
-          ? this.#circumstances.send.call(request, data, encoding, callback, byteLength)
+          ? send.call(request, data, encoding, callback, byteLength)
           : this.#sendWithHead(data, encoding, callback, byteLength);
     }
   };
+
+  #take(...[data, encoding, callback]: Parameters<Send>): boolean {
+    const isFirstOfTurn = this.#callbacks.length === 0;
+    this.#callbacks.push(typeof callback === 'function' ? callback : () => {});
+    const overflow = this.wire.record(data, encoding);
+    if (overflow !== undefined) {
+      // Node decides after this call whether it has to tell when there is room again.
+      process.nextTick(this.#onCollected);
+      return this.#keepForSocket(overflow);
+    }
+    if (isFirstOfTurn) process.nextTick(() => this.#endTurn());
+    return true;
+  }
+
+  #endTurn(): void {
+    if (this.#mode !== 'collected') return;
+    // The last one makes the request tell that it is finished.
+    if (this.request.writableEnded) this.#onCollected();
+    else for (const callback of this.#callbacks.splice(0)) callback();
+  }
+
+  #keepForSocket(content: Uint8Array): boolean {
+    this.#mode = 'parked';
+    const callbacks = this.#callbacks.splice(0);
+    const onSent: OnSent = (error) => {
+      for (const callback of callbacks) callback(error);
+    };
+    const data = content.length === 0 ? '' : content;
+    return withoutSocket(this.request, () => this.#owner.send.call(this.request, data, null, onSent));
+  }
 
   /** The head with the key is in place for this one call only: nobody who looks at the request finds the key. */
   #sendWithHead(...args: Parameters<Send>): boolean {
     const { request } = this;
     const visible = request._header;
-    request._header = this.#pendingHead ?? visible;
+    const head = this.#pendingHead ?? visible;
+    request._header = head;
     this.#pendingHead = undefined;
+    const hides = this.#hidesKey && head !== null && visible !== null;
+    const isConnecting = (request.socket as HttpSocket | null)?.connecting === true;
+    const send = (): boolean => this.#owner.send.apply(request, args);
     try {
-      return this.#circumstances.send.apply(request, args);
+      return hides && isConnecting ? withoutSocket(request, send) : send();
     } finally {
       request._header = visible;
+      if (hides) hideUntilConnected(request, head, visible);
     }
   }
 
-  /** A request that is not its socket's current one keeps its bytes in `outputData`. */
-  #withoutSocket(send: () => boolean): boolean {
-    const socket = this.request.socket as HttpSocket | null;
-    if (socket?._httpMessage !== this.request) return send();
-    socket._httpMessage = null;
-    try {
-      return send();
-    } finally {
-      socket._httpMessage = this.request;
-    }
+  /** Whether the application is not to see the key, not even while the head waits for a connection. */
+  get #hidesKey(): boolean {
+    return this.lease?.member.provider.mode === 'virtual';
   }
 
-  #record(data: string | Uint8Array, encoding: BufferEncoding | null | undefined): void {
-    if (this.#wire.body === undefined || data.length === 0) return;
-    const bytes = typeof data === 'string' ? Buffer.from(data, encoding ?? 'utf8') : Buffer.from(data);
-    this.#wire.bodyBytes += bytes.length;
-    if (this.#wire.bodyBytes > this.#circumstances.maxBodyBytes) this.#wire.body = undefined;
-    else this.#wire.body.push(bytes);
+  #shut(): void {
+    this.#owner.gate?.shut();
+    setHidden(this.request, '_flush', () => {});
+  }
+
+  // --- the answer ---------------------------------------------------------------------------------------------
+
+  /** From here on the provider's time runs, as soon as there is a connection. */
+  awaitAnswer(): void {
+    const { limit, request } = this;
+    const socket = request.socket as HttpSocket | null;
+    if (limit === undefined || socket === null) return;
+    let written = socket.bytesWritten;
+    limit.start('first-byte', () => {
+      const hasMoved = socket.bytesWritten !== written;
+      written = socket.bytesWritten;
+      return !request.writableFinished && (hasMoved || !request.writableEnded);
+    });
   }
 
   // --- endings ------------------------------------------------------------------------------------------------
 
   /** What was written, and what will be, goes nowhere; to the application it looks sent. */
   dropOutput(): void {
-    this.#mode = 'dropping';
-    this.#circumstances.gate?.shut();
+    this.#mode = 'dropped';
+    this.#shut();
     const { request } = this;
-    setHidden(request, '_flush', () => {});
-    const dropped = request.outputData;
+    const dropped = [...request.outputData.map(({ callback }) => callback), ...this.#callbacks];
+    this.#callbacks = [];
     request.outputData = [];
     request.outputSize = 0;
     process.nextTick(() => {
-      for (const { callback } of dropped) callback?.();
+      for (const callback of dropped) callback?.();
       if (request.writableNeedDrain) this.emitOn(request, 'drain', []);
     });
   }
@@ -203,23 +265,23 @@ export class HttpAttempt {
     if (this.lease === undefined) (this.request.socket as HttpSocket | null)?.destroy();
   }
 
-  destroy(app: Request, error: Error | undefined): ClientRequest {
-    app.destroyed = true;
-    this.request.destroy(error);
-    return app;
+  /** Its connection is free or gone. */
+  leave(): void {
+    const { onLeft } = this;
+    this.onLeft = undefined;
+    onLeft?.();
   }
 
-  /** An error reaches the application once. */
-  isErrorNew(): boolean {
-    const isNew = !this.#isErrorTold;
-    this.#isErrorTold = true;
-    return isNew;
+  destroy(error?: Error): void {
+    this.#destroy.call(this.request, error);
   }
 
   /** Whether the error came before anything could be sent. */
   isUnsent(error: unknown): boolean {
     const socket = this.request.socket as HttpSocket | null;
-    return isBeforeConnection(error) || socket === null || socket.secureConnecting === true;
+    return (
+      isBeforeConnection(error) || socket === null || socket.connecting || socket.secureConnecting === true
+    );
   }
 
   /** The application's request speaks for this one from now on. */

@@ -56,7 +56,10 @@ export function isAgentOf(args: readonly unknown[], agent: Agent): boolean {
   return true;
 }
 
-function optionsIn(args: readonly unknown[]): [ConnectOptions | undefined, ConnectOptions | undefined] {
+/** The URL and the options of a call of `request` or `get`, the former as options. */
+export function optionsIn(
+  args: readonly unknown[],
+): [ConnectOptions | undefined, ConnectOptions | undefined] {
   const [first, second] = args;
   if (typeof first !== 'string' && !(first instanceof URL)) return [undefined, asOptions(first)];
   const { protocol, hostname, port } = new URL(first);

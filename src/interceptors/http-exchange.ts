@@ -2,42 +2,30 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { SUCCESS } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
-import type { Exchange, Step } from '../manager/attempt.js';
+import type { Exchange, RequestFacts } from '../manager/attempt.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Lease } from '../manager/lease.js';
-import type { ManagedOrigin } from '../manager/managed-origins.js';
+import type { Translation } from '../manager/managed-origins.js';
 import type { Refusal } from '../manager/refusal.js';
 import { isRefusal } from '../manager/refusal.js';
-import type { ResponseHead } from '../providers/response-head.js';
-import {
-  discardAnswer,
-  headOf,
-  readAhead,
-  refusalAnswer,
-  setHeaders,
-  watchBeginning,
-} from './http-answer.js';
+import type { Stall } from '../manager/stall.js';
+import { STALL_EVIDENCE, stallError } from '../manager/stall.js';
+import { discardAnswer, setHeaders } from './http-answer.js';
+import { Application, hangUp } from './http-application.js';
+import type { AttemptOwner } from './http-attempt.js';
 import { HttpAttempt } from './http-attempt.js';
-import type { FoundHead } from './http-head.js';
-import type { Request, Send } from './http-internals.js';
+import { headElsewhere } from './http-crossing.js';
+import type { HttpSocket, Send } from './http-internals.js';
 import { setHidden } from './http-internals.js';
+import type { Judge, Verdict } from './http-judgement.js';
+import { bodyOf, judgeAnswer, judgeError } from './http-judgement.js';
+import type { HttpRequest } from './http-route.js';
+import { Route } from './http-route.js';
+import { TimeLimit } from './http-time-limit.js';
+import { guardOf } from './key-guard.js';
 import { codeOf, isNetworkFailure } from './network-failure.js';
 import type { SocketGate } from './socket-gate.js';
-import { orDeliver, reportOwnError, whenSettled } from './pass-through.js';
-
-type Destroy = (this: ClientRequest, error?: Error) => ClientRequest;
-
-export interface HttpRequest {
-  /** The request that the application holds. */
-  readonly request: Request;
-  readonly found: FoundHead;
-  readonly managed: ManagedOrigin;
-  /** Makes the same request anew; absent where nobody knows how it was made. */
-  readonly remake?: (() => ClientRequest) | undefined;
-  readonly gate?: SocketGate | undefined;
-  /** `_send` as it is without this. */
-  readonly send: Send;
-}
+import { reportOwnError, whenSettled } from './pass-through.js';
 
 /**
  * `sending`: an attempt is under way and the application has heard nothing. `between`: its answer is being discarded,
@@ -46,59 +34,90 @@ export interface HttpRequest {
  */
 type Phase = 'sending' | 'between' | 'refusing' | 'delivered';
 
+const NOTHING = Buffer.alloc(0);
+
 const NETWORK_EVENTS: ReadonlySet<string | symbol> = new Set([
   ...['close', 'connect', 'continue', 'drain', 'error', 'finish', 'information', 'prefinish'],
   ...['response', 'socket', 'timeout', 'upgrade'],
 ]);
 
-export class HttpExchange {
+export class HttpExchange implements RequestFacts, AttemptOwner, Judge {
+  readonly method: string;
+  readonly path: string;
+  readonly hasIdempotencyKey: boolean;
+  unfit?: ReadonlySet<string>;
+  readonly send: Send;
+  readonly maxBodyBytes: number;
+  readonly gate: SocketGate | undefined;
   readonly #manager: KeyManager;
   readonly #http: HttpRequest;
-  readonly #app: Request;
-  readonly #exchange: Exchange;
+  readonly #app: Application;
+  readonly #route: Route;
+  exchange: Exchange;
   #abortController: AbortController | undefined;
-  readonly #first: HttpAttempt;
   #attempt: HttpAttempt;
   #phase: Phase = 'sending';
   #isAborted = false;
+  /** The application broke off an answer that it had. */
+  #hasLeft = false;
   #abortError: Error | undefined;
   #next: { readonly lease: Lease; readonly readyAt: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** To be called when an attempt has sent what was collected. */
+  #isTellingSent = false;
+  #onSent: ((error?: Error | null) => void) | undefined;
 
   constructor(manager: KeyManager, http: HttpRequest) {
     const { request, found, managed } = http;
+    this.method = found.method;
+    this.path = found.path;
+    this.hasIdempotencyKey = found.hasIdempotencyKey;
+    this.send = http.send;
+    this.maxBodyBytes = managed.provider.retry.maxBodyBytes;
+    this.gate = http.gate;
     this.#manager = manager;
     this.#http = http;
-    this.#app = request;
-    const signal = (): AbortSignal => (this.#abortController ??= new AbortController()).signal;
-    this.#exchange = manager.exchange(managed.pool, {
-      method: found.method,
-      path: found.path,
-      hasIdempotencyKey: found.hasIdempotencyKey,
-      canReplay: () => http.remake !== undefined && request.writableEnded && this.#attempt.body !== undefined,
-      get signal() {
-        return signal();
-      },
-    });
+    this.#route = new Route(http);
+    this.exchange = manager.exchange(managed.pool, this);
     // From here on the request is in our hands; nothing that can fail comes after.
-    this.#first = new HttpAttempt(request, {
-      send: http.send,
-      maxBodyBytes: managed.provider.retry.maxBodyBytes,
-      gate: http.gate,
-      onEvent: (attempt, event, args) => this.#onEvent(attempt, event, args),
-    });
-    this.#attempt = this.#first;
-    const { destroy } = request as { destroy: Destroy };
-    setHidden(request, 'destroy', (error?: Error) => this.#destroy(destroy, error));
+    this.#attempt = new HttpAttempt(request, this);
+    this.#app = new Application(this.#attempt);
+    setHidden(request, 'destroy', this.#destroy);
   }
+
+  // --- what the engine asks -----------------------------------------------------------------------------------
+
+  canReplay(): boolean {
+    return this.#http.maker !== undefined && this.#http.request.writableEnded && this.#attempt.wire.isKept;
+  }
+
+  get signal(): AbortSignal {
+    return (this.#abortController ??= new AbortController()).signal;
+  }
+
+  // --- the first attempt --------------------------------------------------------------------------------------
 
   /** Finds a key; until it is there, what the application writes is held back. */
   begin(): void {
+    if (this.#route.mayCross) this.#attempt.collect(() => this.#contend());
+    else this.#acquire();
+  }
+
+  /** The body is known, and with it who can answer. */
+  #contend(): void {
+    if (this.#isAborted || this.#phase !== 'sending') return;
+    const { pool, unfit } = this.#route.contenders(this.#attempt.wire);
+    if (unfit !== undefined) this.unfit = unfit;
+    this.exchange = this.#manager.exchange(pool, this);
+    this.#acquire();
+  }
+
+  #acquire(): void {
+    const exchange = this.exchange;
     let first: MaybePromise<Lease | Refusal>;
     try {
       const recovered = this.#manager.recovered();
-      first =
-        recovered instanceof Promise ? recovered.then(() => this.#exchange.first()) : this.#exchange.first();
+      first = recovered instanceof Promise ? recovered.then(() => exchange.first()) : exchange.first();
     } catch (error) {
       this.#passThrough(error);
       return;
@@ -122,26 +141,62 @@ export class HttpExchange {
     } else if (isTooLate) {
       result.cancel();
     } else {
-      this.#attempt.sendHead(this.#http.found.withKey(result.apiKey), result);
+      this.#orFail(result, () => this.#sendFirst(result));
+    }
+  }
+
+  #sendFirst(lease: Lease): void {
+    const attempt = this.#attempt;
+    const translation = this.#route.translate(attempt.wire, lease);
+    if (translation !== undefined) {
+      this.#onSent = attempt.yieldBody();
+      this.#send(lease, translation);
+      attempt.releaseSocket();
+    } else if (attempt.error !== undefined) {
+      this.#replaceConnection(attempt, lease);
+    } else {
+      this.#lend(attempt, lease);
+      attempt.sendHead(this.#http.found.withKey(lease.apiKey));
+      attempt.awaitAnswer();
+    }
+  }
+
+  /** The connection broke while the key was waited for: nothing was sent. */
+  #replaceConnection(attempt: HttpAttempt, lease: Lease): void {
+    if (this.canReplay()) {
+      attempt.dropOutput();
+      this.#next = { lease, readyAt: 0 };
+      this.#leave(attempt, undefined, () => this.#sendNext());
+    } else {
+      lease.cancel();
+      this.#deliverError();
     }
   }
 
   #passThrough(error: unknown): void {
     reportOwnError(error);
+    if (this.#attempt.error !== undefined) return this.#deliverError();
     this.#phase = 'delivered';
-    this.#attempt.sendHead(undefined, undefined);
+    this.#attempt.sendHead(undefined);
+  }
+
+  #lend(attempt: HttpAttempt, lease: Lease): void {
+    attempt.lease = lease;
+    attempt.limit = TimeLimit.of(lease.member.provider.stream, (kind) => this.#onStall(attempt, lease, kind));
   }
 
   // --- events -------------------------------------------------------------------------------------------------
 
   /** Returns what `emit` returns. Whatever is not named here reaches the application as it came. */
-  #onEvent(attempt: HttpAttempt, event: string | symbol, args: unknown[]): boolean {
+  onEvent(attempt: HttpAttempt, event: string | symbol, args: unknown[]): boolean {
     // An earlier attempt is over; but the first one's request is the application's, which may emit what it likes.
-    if (attempt !== this.#attempt) return NETWORK_EVENTS.has(event) || this.#emit(event, args);
+    if (attempt !== this.#attempt)
+      return (NETWORK_EVENTS.has(event) && !this.#isTellingSent) || this.#app.emit(event, args);
     switch (event) {
       case 'finish':
         attempt.lease?.sent();
-        return attempt.isFirst ? this.#emit(event, args) : true;
+        attempt.limit?.refresh();
+        return attempt.isFirst ? this.#app.emit(event, args) : this.#tellSent();
       case 'response':
         return this.#onResponse(args[0] as IncomingMessage);
       case 'error':
@@ -152,169 +207,182 @@ export class HttpExchange {
         return this.#onUpgrade(args as [IncomingMessage, NodeJS.EventEmitter]);
       case 'socket':
         if (this.#phase === 'refusing') attempt.releaseSocket();
-        return attempt.isFirst ? this.#emit(event, args) : true;
+        attempt.awaitAnswer();
+        if (attempt.isFirst) return this.#app.emit(event, args);
+        this.#app.connect(attempt, args[0] as HttpSocket);
+        return true;
       case 'prefinish':
       case 'drain':
-        return attempt.isFirst ? this.#emit(event, args) : true;
+        return attempt.isFirst ? this.#app.emit(event, args) : true;
       default:
-        return this.#emit(event, args);
+        return this.#app.emit(event, args);
     }
   }
 
-  #emit(event: string | symbol, args: unknown[]): boolean {
-    return this.#first.emitOn(this.#app, event, args);
-  }
-
-  #onResponse(answer: IncomingMessage): boolean {
-    const { lease } = this.#attempt;
-    if (this.#phase !== 'sending' || this.#isAborted || lease === undefined) return this.#hand(answer);
-    const { method, path } = this.#http.found;
-    const head = headOf(answer, method, path);
-    this.#decide(answer, head, () => this.#exchange.afterHead(lease, head));
+  #tellSent(): boolean {
+    const onSent = this.#onSent;
+    this.#onSent = undefined;
+    this.#isTellingSent = true;
+    onSent?.();
+    this.#isTellingSent = false;
     return true;
   }
 
-  /** `answer` is what the step is about; undefined where there is none. */
-  #decide(
-    answer: IncomingMessage | undefined,
-    head: ResponseHead | undefined,
-    judge: () => MaybePromise<Step>,
-  ): void {
+  #onResponse(answer: IncomingMessage): boolean {
     const attempt = this.#attempt;
-    const step = orDeliver(judge);
-    // While another key is waited for, the connection may be needed by the request that holds it.
-    const kept = step instanceof Promise && answer !== undefined ? readAhead(answer) : answer;
-    whenSettled(
-      step,
-      (settled) => this.#follow(attempt, kept, head, settled),
-      (error) => {
-        reportOwnError(error);
-        this.#follow(attempt, kept, head, { do: 'deliver' });
-      },
-    );
+    attempt.answer = answer;
+    if (this.#phase !== 'sending' || this.#isAborted || attempt.lease === undefined)
+      return this.#hand(answer);
+    judgeAnswer(this, attempt, attempt.lease, answer);
+    return true;
   }
 
-  #follow(
-    attempt: HttpAttempt,
-    answer: IncomingMessage | undefined,
-    head: ResponseHead | undefined,
-    step: Step,
-  ): void {
+  onVerdict(attempt: HttpAttempt, answer: IncomingMessage | undefined, verdict: Verdict): void {
     if (this.#isAborted) {
-      if (step.do === 'retry') step.lease.cancel();
+      if (verdict.do === 'retry') verdict.lease.cancel();
       return;
     }
-    switch (step.do) {
-      case 'peek':
-        if (answer !== undefined && head !== undefined) this.#peek(attempt, answer, head);
-        return;
+    switch (verdict.do) {
       case 'deliver':
         if (answer === undefined) return this.#deliverError();
-        setHeaders(answer, step.headers ?? {});
+        if (verdict.headers !== undefined) setHeaders(answer, verdict.headers);
         this.#hand(answer);
         return;
       case 'retry':
-        this.#next = { lease: step.lease, readyAt: performance.now() + step.delayMs };
-        this.#leave(answer, () => this.#sendNext());
+        this.#next = { lease: verdict.lease, readyAt: performance.now() + verdict.delayMs };
+        this.#leave(attempt, answer, () => this.#sendNext());
         return;
       case 'refuse':
-        this.#leave(answer, () => this.#answerWith(step.refusal));
+        this.#leave(attempt, answer, () => this.#answerWith(verdict.refusal));
         return;
     }
   }
 
-  #peek(attempt: HttpAttempt, answer: IncomingMessage, head: ResponseHead): void {
-    const { lease } = attempt;
-    if (lease === undefined) return;
-    watchBeginning(
-      answer,
-      head,
-      (text) => this.#decide(answer, head, () => this.#exchange.afterBody(lease, head, text)),
-      () => {
-        if (!this.#isAborted) this.#onError(hangUp('aborted'));
-      },
-    );
+  onCut(): void {
+    if (!this.#isAborted) this.#onError(hangUp('aborted'));
+  }
+
+  onTooLong(lease: Lease): void {
+    this.#breakOff(lease, 'too-long');
   }
 
   #hand(answer: IncomingMessage): boolean {
     this.#phase = 'delivered';
     const attempt = this.#attempt;
-    const app = this.#app;
-    if (!attempt.isFirst) attempt.lendTo(app, answer);
-    const isHeard = this.#emit('response', [answer]);
-    if (!isHeard) answer.resume();
+    const { lease, limit } = attempt;
+    const location = isRedirect(answer) ? answer.headers.location : undefined;
+    if (lease !== undefined && location !== undefined)
+      setHeaders(answer, {
+        location: guardOf(this.#manager).redirect(lease, this.#urlOf(attempt), location),
+      });
+    attempt.answerBody?.release();
+    if (limit !== undefined) {
+      if (answer.complete || !limit.watchesPauses) limit.stop();
+      else bodyOf(this, attempt, answer).watchPauses(limit);
+    }
+    const isHeard = this.#app.respond(attempt, answer);
     if (attempt.isClosed) process.nextTick(() => this.#close());
     return isHeard;
   }
 
   #onError(error: unknown): boolean {
     const attempt = this.#attempt;
-    if (this.#phase === 'delivered' || this.#isAborted)
-      return attempt.isErrorNew() ? this.#emit('error', [error]) : true;
+    if (this.#phase === 'delivered' || this.#isAborted) return this.#app.fail(error);
     if (this.#phase !== 'sending' || attempt.error !== undefined) return true;
     attempt.error = { error };
     const { lease } = attempt;
-    if (lease === undefined || !isNetworkFailure(error)) {
-      if (lease !== undefined) this.#exchange.aborted(lease);
+    if (lease !== undefined && !attempt.isInDoubt) this.#afterError(lease, error);
+    // While a key is waited for, another connection may still do.
+    else if (lease === undefined && (this.#http.maker === undefined || !isNetworkFailure(error)))
       this.#deliverError();
-      return true;
+    return true;
+  }
+
+  #afterError(lease: Lease, error: unknown): void {
+    const attempt = this.#attempt;
+    if (!isNetworkFailure(error)) {
+      this.exchange.aborted(lease);
+      this.#deliverError();
+      return;
     }
     const progress = attempt.isUnsent(error) ? 'unsent' : 'sent';
-    this.#decide(undefined, undefined, () =>
-      this.#exchange.afterError(lease, codeOf(error) ?? 'network', progress),
-    );
-    return true;
+    judgeError(this, attempt, lease, codeOf(error) ?? 'network', progress);
   }
 
   #deliverError(): void {
     this.#phase = 'delivered';
     const attempt = this.#attempt;
-    if (attempt.isErrorNew()) this.#emit('error', [attempt.error?.error]);
+    this.#app.fail(attempt.error?.error);
     if (attempt.isClosed) process.nextTick(() => this.#close());
   }
 
   #onClose(): boolean {
     const attempt = this.#attempt;
     attempt.isClosed = true;
-    if (this.#phase === 'between') process.nextTick(() => attempt.onLeft?.());
-    if (this.#isAborted && this.#phase !== 'delivered' && attempt.isErrorNew())
-      this.#emit('error', [this.#abortError ?? hangUp()]);
+    attempt.limit?.stop();
+    if (this.#isAborted && this.#phase !== 'delivered') this.#app.fail(this.#abortError ?? hangUp());
     if (this.#isAborted || this.#phase === 'delivered') return this.#close();
+    if (attempt.isFirst) this.#app.reopen();
+    if (this.#phase === 'between') process.nextTick(() => attempt.leave());
     return true;
   }
 
   #close(): boolean {
-    const attempt = this.#attempt;
-    if (!attempt.isUpgraded) attempt.lease?.end();
-    if (!attempt.isFirst) {
-      this.#app.destroyed = true;
-      this.#app._closed = true;
+    const { lease, isUpgraded, answer } = this.#attempt;
+    if (lease !== undefined && !isUpgraded) {
+      // What the application breaks off by itself has no such error.
+      const isBroken = answer?.complete === false && codeOf(answer.errored) === 'ECONNRESET';
+      if (isBroken && !this.#hasLeft) this.exchange.broken(lease, 'answer broken off');
+      lease.end();
     }
-    return this.#emit('close', []);
+    return this.#app.close();
   }
 
   #onUpgrade([answer, socket, ...rest]: [IncomingMessage, NodeJS.EventEmitter, ...unknown[]]): boolean {
     const attempt = this.#attempt;
     const { lease } = attempt;
+    attempt.limit?.stop();
     if (lease !== undefined && this.#phase === 'sending') {
       lease.report(SUCCESS);
       attempt.isUpgraded = true;
       socket.once('close', () => lease.end());
     }
     this.#phase = 'delivered';
-    if (!attempt.isFirst) attempt.lendTo(this.#app, answer);
-    return this.#emit('upgrade', [answer, socket, ...rest]);
+    if (!attempt.isFirst) attempt.lendTo(this.#app.request, answer);
+    return this.#app.emit('upgrade', [answer, socket, ...rest]);
+  }
+
+  // --- answers that take too long -----------------------------------------------------------------------------
+
+  #onStall(attempt: HttpAttempt, lease: Lease, kind: Exclude<Stall, 'too-long'>): void {
+    if (this.#phase !== 'delivered') return this.#breakOff(lease, kind);
+    this.exchange.broken(lease, STALL_EVIDENCE[kind]);
+    // An error of the connection would be one of the request as well, which the application has had answered.
+    attempt.request.socket.destroy();
+    attempt.answer?.destroy(stallError(lease, kind));
+  }
+
+  #breakOff(lease: Lease, kind: Stall): void {
+    const attempt = this.#attempt;
+    const progress = attempt.isUnsent(undefined) ? 'unsent' : 'sent';
+    attempt.error = { error: stallError(lease, kind) };
+    attempt.limit?.stop();
+    attempt.answerBody?.abandon();
+    attempt.destroy();
+    judgeError(this, attempt, lease, STALL_EVIDENCE[kind], progress);
   }
 
   // --- the next attempt ---------------------------------------------------------------------------------------
 
   /** Goes on when the connection of the attempt is free again, or gone. */
-  #leave(answer: IncomingMessage | undefined, onLeft: () => void): void {
+  #leave(attempt: HttpAttempt, answer: IncomingMessage | undefined, onLeft: () => void): void {
     this.#phase = 'between';
-    const attempt = this.#attempt;
     attempt.lease?.end();
+    attempt.limit?.stop();
     attempt.onLeft = onLeft;
-    if (attempt.isClosed) process.nextTick(onLeft);
+    // Node does not tell of the end of a request for which its agent found no connection.
+    if (attempt.isClosed || (attempt.request.socket as HttpSocket | null) === null)
+      process.nextTick(() => attempt.leave());
     else if (answer !== undefined) discardAnswer(answer);
   }
 
@@ -327,77 +395,87 @@ export class HttpExchange {
       return;
     }
     this.#next = undefined;
+    const { lease } = next;
+    this.#orFail(lease, () => this.#send(lease, this.#route.translate(this.#attempt.wire, lease)));
+  }
+
+  #send(lease: Lease, translation: Translation | undefined): void {
+    const app = this.#app.request;
+    const request = this.#route.make(translation);
+    // Node asks whether anybody listens before it tells of an upgrade.
+    if (app.listenerCount('upgrade') > 0) request.on('upgrade', () => {});
+    const attempt = this.#attempt.succeedBy(request);
+    attempt.destination = translation;
+    this.#attempt = attempt;
+    this.#phase = 'sending';
+    this.#app.reopen();
+    this.#lend(attempt, lease);
+    if (translation === undefined) attempt.sendAll(this.#http.found.withKey(lease.apiKey));
+    else attempt.sendAll(headElsewhere(attempt.wire.head, translation), translation.body ?? NOTHING);
+  }
+
+  /** What cannot be sent ends as the request of the application. */
+  #orFail(lease: Lease, send: () => void): void {
     try {
-      const request = this.#http.remake?.();
-      if (request === undefined)
-        throw new TypeError('A request that cannot be made anew was to be repeated.');
-      // Node asks whether anybody listens before it tells of an upgrade.
-      if (this.#app.listenerCount('upgrade') > 0) request.on('upgrade', () => {});
-      this.#attempt = this.#attempt.succeedBy(request);
-      this.#phase = 'sending';
-      this.#app.destroyed = false;
-      this.#app._closed = false;
-      this.#app.res = null;
-      this.#attempt.sendAll(this.#http.found.withKey(next.lease.apiKey), next.lease);
+      send();
     } catch (error) {
-      next.lease.cancel();
-      this.#attempt.error = { error };
+      lease.cancel();
+      const attempt = this.#attempt;
+      attempt.error = { error };
       this.#deliverError();
+      if (attempt.isClosed) return;
+      attempt.dropOutput();
+      attempt.destroy();
+      process.nextTick(() => this.#close());
     }
+  }
+
+  #urlOf({ destination }: HttpAttempt): string {
+    return destination === undefined ? this.#http.origin + this.path : destination.origin + destination.path;
   }
 
   #answerWith(refusal: Refusal): void {
     if (this.#isAborted) return;
-    const app = this.#app;
-    const attempt = this.#attempt;
     this.#phase = 'refusing';
-    // Until now it looked as closed as the request of the last attempt.
-    app.destroyed = false;
-    app._closed = false;
-    const answer = refusalAnswer(refusal, app);
-    app.res = answer;
-    answer.once('close', () => {
-      app.destroyed = true;
-      app._closed = true;
-      this.#emit('close', []);
-    });
-    if (!this.#emit('response', [answer])) answer.resume();
-    attempt.releaseSocket();
+    this.#app.refuse(refusal);
+    this.#attempt.releaseSocket();
   }
 
   // --- the application goes away ------------------------------------------------------------------------------
 
-  #destroy(original: Destroy, error?: Error): ClientRequest {
-    const app = this.#app;
+  readonly #destroy = (error?: Error): ClientRequest => {
+    const { request: app } = this.#app;
     const attempt = this.#attempt;
-    if (this.#isAborted) return original.call(app, error);
-    if (this.#phase === 'delivered')
-      return attempt.isFirst ? original.call(app, error) : attempt.destroy(app, error);
+    if (this.#isAborted || this.#phase === 'delivered') {
+      this.#hasLeft = true;
+      attempt.destroy(error);
+      app.destroyed = true;
+      return app;
+    }
     this.#isAborted = true;
     this.#abortError = error;
     this.#abortController?.abort();
     clearTimeout(this.#timer);
     this.#next?.lease.cancel();
     this.#next = undefined;
-    if (attempt.lease !== undefined) this.#exchange.aborted(attempt.lease);
+    attempt.limit?.stop();
+    if (attempt.lease !== undefined) this.exchange.aborted(attempt.lease);
     // Node tells of the end of a request that has a connection, or waits for one.
-    const isAlive = this.#phase === 'sending' && !attempt.isClosed && this.#http.gate?.isWaiting !== true;
-    if (isAlive) return attempt.isFirst ? original.call(app, error) : attempt.destroy(app, error);
+    const isAlive = this.#phase === 'sending' && !attempt.isClosed && this.gate?.isWaiting !== true;
+    const { res } = app;
+    if (isAlive) attempt.destroy(error);
     app.destroyed = true;
-    if (this.#phase === 'refusing' && app.res !== null) {
-      app.res.destroy();
-      return app;
-    }
-    process.nextTick(() => {
-      if (attempt.isErrorNew()) this.#emit('error', [error ?? hangUp()]);
-      app._closed = true;
-      this.#emit('close', []);
-    });
+    if (isAlive) return app;
+    if (this.#phase === 'refusing' && res !== null) res.destroy();
+    else
+      process.nextTick(() => {
+        this.#app.fail(error ?? hangUp());
+        this.#app.close();
+      });
     return app;
-  }
+  };
 }
 
-/** As Node words it. */
-function hangUp(message = 'socket hang up'): Error {
-  return Object.assign(new Error(message), { code: 'ECONNRESET' });
+function isRedirect({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 300 && statusCode < 400;
 }

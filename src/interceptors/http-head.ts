@@ -43,6 +43,26 @@ export function findKeyInHead(text: string, finder: KeyFinder): FoundHead | unde
   return { method, path, hasIdempotencyKey, withKey: (key) => applyEdits(text, edits, key) };
 }
 
+export function pathIn(text: string): string {
+  const lineEnd = text.indexOf('\r\n');
+  return text.slice(text.indexOf(' ') + 1, text.lastIndexOf(' ', lineEnd));
+}
+
+export function headersIn(text: string): [name: string, value: string][] {
+  const [, ...lines] = text.split('\r\n');
+  return lines.flatMap((line) => {
+    const colonAt = line.indexOf(': ');
+    return colonAt === -1 ? [] : [[line.slice(0, colonAt), line.slice(colonAt + 2)]];
+  });
+}
+
+/** `names`: in lower case. */
+export function withoutHeaders(text: string, names: ReadonlySet<string>): string {
+  const isKept = (line: string): boolean =>
+    !names.has(line.slice(0, Math.max(0, line.indexOf(':'))).toLowerCase());
+  return text.split('\r\n').filter(isKept).join('\r\n');
+}
+
 function isNamed(name: string, wanted: string): boolean {
   return name.length === wanted.length && name.toLowerCase() === wanted;
 }

@@ -20,6 +20,8 @@ export interface RequestInternals {
   _flush(this: ClientRequest): void;
   _last: boolean;
   _closed: boolean;
+  /** Listens to time-outs of the connection. */
+  timeoutCb: (() => void) | null;
   outputSize: number;
   outputData: { data: string | Uint8Array; readonly callback?: ((error?: Error | null) => void) | null }[];
   res: IncomingMessage | null;

@@ -4,23 +4,28 @@
  */
 import type { Agent, ClientRequest } from 'node:http';
 import type { KeyManager } from '../manager/key-manager.js';
-import type { ManagedOrigin } from '../manager/managed-origins.js';
+import type { ManagedOrigin, Translation } from '../manager/managed-origins.js';
+import { KeymuxError } from '../core/errors.js';
 import { isOwned } from '../manager/ownership.js';
 import type { Undo } from '../manager/phases.js';
-import { agentOrigin, isAgentOf, statedOrigin } from './http-destination.js';
+import { connectionFacts } from './http-connection.js';
+import type { Make, Natives, Protocol } from './http-crossing.js';
+import { requestElsewhere } from './http-crossing.js';
+import { agentOrigin, isAgentOf, optionsIn, statedOrigin } from './http-destination.js';
 import { HttpExchange } from './http-exchange.js';
-import { findKeyInHead } from './http-head.js';
+import { findKeyInHead, headersIn, pathIn, withoutHeaders } from './http-head.js';
 import type { Request, Send } from './http-internals.js';
 import { internalsOf, isTakenOver, setHidden } from './http-internals.js';
+import type { Maker } from './http-route.js';
+import type { KeyGuard } from './key-guard.js';
+import { guardOf } from './key-guard.js';
 import { keyFinderOf } from './key-placement.js';
 import { reportOwnError } from './pass-through.js';
 import { patch, patchAll } from './patches.js';
 import type { OnSocket } from './socket-gate.js';
 import { SocketGate } from './socket-gate.js';
 
-type Make = (this: unknown, ...args: unknown[]) => ClientRequest;
 type AddRequest = (this: Agent, request: ClientRequest, options: unknown, ...rest: unknown[]) => void;
-type Protocol = 'http:' | 'https:';
 
 /** The modules and prototypes, as they are patched. */
 interface Makers {
@@ -33,71 +38,92 @@ export function installHttp(manager: KeyManager): Undo {
   // Not imported: that would make an ES module of node:http, whose WebSocket loads undici (Node 22 and later).
   const http = process.getBuiltinModule('node:http');
   const https = process.getBuiltinModule('node:https');
-  const layer = new HttpLayer(manager);
+  const modules: Readonly<Record<Protocol, Makers>> = {
+    'http:': http as unknown as Makers,
+    'https:': https as unknown as Makers,
+  };
+  // They make a request without sending it.
+  const natives = { 'http:': modules['http:'].request, 'https:': modules['https:'].request };
+  const layer = new HttpLayer(manager, natives);
   const requests = http.ClientRequest.prototype as unknown as { _send: Send; onSocket: OnSocket };
   const agents = http.Agent.prototype as unknown as { addRequest: AddRequest };
-  const makers: readonly (readonly [Makers, Protocol])[] = [
-    [http as unknown as Makers, 'http:'],
-    [https as unknown as Makers, 'https:'],
-  ];
   return patchAll((keep) => {
     keep(patch(requests, '_send', (original) => layer.wrapSend(original)));
     keep(patch(requests, 'onSocket', (original) => layer.wrapOnSocket(original)));
     keep(patch(agents, 'addRequest', (original) => layer.wrapAddRequest(original)));
-    for (const [module, protocol] of makers) {
-      const native = module.request;
-      keep(patch(module, 'request', (original) => layer.wrapMake(original, native, protocol)));
-      keep(patch(module, 'get', (original) => layer.wrapMake(original, native, protocol)));
+    for (const protocol of ['http:', 'https:'] as const) {
+      const module = modules[protocol];
+      keep(patch(module, 'request', (original) => layer.wrapMake(original, protocol)));
+      keep(patch(module, 'get', (original) => layer.wrapMake(original, protocol)));
     }
   });
 }
 
-/** What is known of a request to a managed origin before its first bytes. */
+/** What is known of a request before its first bytes. */
 interface Plan {
-  readonly managed: ManagedOrigin;
+  readonly origin: string;
+  readonly managed: ManagedOrigin | undefined;
   /** Absent where nobody knows how the request was made. */
-  readonly remake?: (() => ClientRequest) | undefined;
+  readonly call: Call | undefined;
   /** Absent where keymux does not know the agent. */
-  readonly gate?: SocketGate;
+  readonly gate?: SocketGate | undefined;
+  /** The agent that connects it, and the options that it got. */
+  readonly agent?: Agent;
+  readonly options?: object | undefined;
 }
 
-/** A call of `request` or `get` that is running. */
-interface Making {
+/** A call of `request` or `get`, which can be made once more. */
+class Call implements Maker {
   readonly args: readonly unknown[];
   readonly protocol: Protocol;
-  readonly remake: () => ClientRequest;
-  isPlanned: boolean;
+  isPlanned = false;
+  readonly #layer: HttpLayer;
+  readonly #self: unknown;
+
+  constructor(layer: HttpLayer, protocol: Protocol, self: unknown, args: readonly unknown[]) {
+    this.#layer = layer;
+    this.protocol = protocol;
+    this.#self = self;
+    this.args = args;
+  }
+
+  again(): ClientRequest {
+    const { args } = this;
+    const made = typeof args.at(-1) === 'function' ? args.slice(0, -1) : [...args];
+    return this.#layer.remake((natives) => natives[this.protocol].apply(this.#self, made));
+  }
+
+  elsewhere(method: string, translation: Translation): ClientRequest {
+    return this.#layer.remake((natives) => requestElsewhere(natives, method, this.args, translation));
+  }
 }
 
 class HttpLayer {
   readonly #manager: KeyManager;
+  readonly #guard: KeyGuard;
+  readonly #natives: Natives;
   /** Where a request keeps its plan; in a WeakMap, each request would be an entry for the collector to follow. */
   readonly #planKey = Symbol('keymux.plan');
-  #making: Making | undefined;
+  #call: Call | undefined;
   #isRemaking = false;
 
-  constructor(manager: KeyManager) {
+  constructor(manager: KeyManager, natives: Natives) {
     this.#manager = manager;
+    this.#guard = guardOf(manager);
+    this.#natives = natives;
   }
 
-  /** `native` makes a request without sending it, as `request` does. */
-  wrapMake(original: Make, native: Make, protocol: Protocol): Make {
+  wrapMake(original: Make, protocol: Protocol): Make {
     const make = (self: unknown, args: unknown[]): ClientRequest => {
       if (this.#isRemaking || isOwned()) return original.apply(self, args);
-      const outer = this.#making;
-      const making: Making = {
-        args,
-        protocol,
-        remake: () => this.#remake(native, self, args),
-        isPlanned: false,
-      };
-      this.#making = making;
+      const outer = this.#call;
+      this.#call = new Call(this, protocol, self, args);
       try {
         const request = original.apply(self, args);
         this.#planByCall(request);
         return request;
       } finally {
-        this.#making = outer;
+        this.#call = outer;
       }
     };
     return function (this: unknown, ...args) {
@@ -135,6 +161,15 @@ class HttpLayer {
     };
   }
 
+  remake(make: (natives: Natives) => ClientRequest): ClientRequest {
+    this.#isRemaking = true;
+    try {
+      return make(this.#natives);
+    } finally {
+      this.#isRemaking = false;
+    }
+  }
+
   #planOf(request: ClientRequest): Plan | undefined {
     return (request as unknown as Record<symbol, Plan | undefined>)[this.#planKey];
   }
@@ -143,30 +178,19 @@ class HttpLayer {
     setHidden(request, this.#planKey, plan);
   }
 
-  #remake(native: Make, self: unknown, args: readonly unknown[]): ClientRequest {
-    this.#isRemaking = true;
-    try {
-      return native.apply(self, typeof args.at(-1) === 'function' ? args.slice(0, -1) : [...args]);
-    } finally {
-      this.#isRemaking = false;
-    }
-  }
-
   #plan(agent: Agent, request: ClientRequest, options: unknown): void {
     if (this.#isRemaking || isOwned() || isTakenOver(request)) return;
     if (typeof options !== 'object' || options === null) return;
-    const making = this.#making;
+    const running = this.#call;
     try {
+      const isByCall = running !== undefined && !running.isPlanned && isAgentOf(running.args, agent);
+      if (isByCall) running.isPlanned = true;
       const origin = agentOrigin(request, options, agent);
-      const managed = origin === undefined ? undefined : this.#manager.origins.find(origin);
-      const isByCall = making !== undefined && !making.isPlanned && isAgentOf(making.args, agent);
-      if (isByCall) making.isPlanned = true;
-      if (managed !== undefined)
-        this.#setPlan(request, {
-          managed,
-          remake: isByCall ? making.remake : undefined,
-          gate: new SocketGate(request, agent, options),
-        });
+      const managed = this.#wanted(origin);
+      if (origin === undefined || managed === null) return;
+      const call = isByCall ? running : undefined;
+      const gate = managed === undefined ? undefined : new SocketGate(request, agent, options);
+      this.#setPlan(request, { origin, managed, call, gate, agent, options });
     } catch (error) {
       reportOwnError(error);
     }
@@ -174,31 +198,83 @@ class HttpLayer {
 
   /** For requests whose agent is of another make, and for those without one. */
   #planByCall(request: ClientRequest): void {
-    const making = this.#making;
-    if (making === undefined || making.isPlanned) return;
+    const call = this.#call;
+    if (call === undefined || call.isPlanned) return;
     try {
-      const origin = statedOrigin(request, making.protocol, making.args);
+      const origin = statedOrigin(request, call.protocol, call.args);
+      const managed = this.#wanted(origin);
       if (origin === undefined) return;
-      making.isPlanned = true;
-      const managed = this.#manager.origins.find(origin);
-      if (managed !== undefined) this.#setPlan(request, { managed, remake: making.remake });
+      call.isPlanned = true;
+      if (managed !== null) this.#setPlan(request, { origin, managed, call });
     } catch (error) {
       reportOwnError(error);
     }
   }
 
+  /** Null where requests to this origin are none of our business. */
+  #wanted(origin: string | undefined): ManagedOrigin | null | undefined {
+    const managed = origin === undefined ? undefined : this.#manager.origins.find(origin);
+    return managed === undefined && !this.#guard.isOnWatch ? null : managed;
+  }
+
+  /** Whether somebody takes care of what the request sends, or of its not being sent. */
   #takesOver(request: Request, send: Send): boolean {
     try {
       this.#planByCall(request);
       const plan = this.#planOf(request);
-      if (plan === undefined || request._header === null || isTakenOver(request)) return false;
-      const found = findKeyInHead(request._header, keyFinderOf(plan.managed));
-      if (found === undefined) return false;
-      new HttpExchange(this.#manager, { request, found, send, ...plan }).begin();
+      if (request._header === null || isTakenOver(request)) return false;
+      const dropped = this.#guard.isOnWatch && !isOwned() ? this.#check(request, plan) : undefined;
+      const head = dropped === undefined ? request._header : withoutHeaders(request._header, dropped);
+      const managed = plan?.managed;
+      const found = managed === undefined ? undefined : findKeyInHead(head, keyFinderOf(managed));
+      if (plan === undefined || managed === undefined || found === undefined) {
+        if (dropped !== undefined) sendWith(request, head, send);
+        return dropped !== undefined;
+      }
+      const { origin, call, gate } = plan;
+      new HttpExchange(this.#manager, { request, found, origin, managed, maker: call, gate, send }).begin();
       return true;
     } catch (error) {
+      if (error instanceof KeymuxError && error.code === 'KEYMUX_ORIGIN_REFUSED')
+        return refuse(request, error);
       reportOwnError(error);
       return false;
     }
   }
+
+  #check(request: Request, plan: Plan | undefined): ReadonlySet<string> | undefined {
+    const { _header: head } = request;
+    if (head === null) return undefined;
+    return this.#guard.check({
+      origin: plan?.origin,
+      path: pathIn(head),
+      headers: headersIn(head),
+      connection: () => connectionFacts(request, plan?.agent, plan?.options ?? optionsOf(plan?.call)),
+    });
+  }
+}
+
+function optionsOf(call: Call | undefined): object | undefined {
+  return call === undefined ? undefined : { ...optionsIn(call.args)[1] };
+}
+
+/** Another head goes out than the one that the application sees. */
+function sendWith(request: Request, head: string, send: Send): void {
+  const visible = request._header;
+  setHidden(request, '_send', (...args: Parameters<Send>) => {
+    Reflect.deleteProperty(request, '_send');
+    request._header = head;
+    try {
+      return send.apply(request, args);
+    } finally {
+      request._header = visible;
+    }
+  });
+}
+
+/** Nothing of it is sent. */
+function refuse(request: Request, error: KeymuxError): true {
+  setHidden(request, '_send', () => false);
+  request.destroy(error);
+  return true;
 }

@@ -2,7 +2,7 @@
 
 /** Errors of the network, of TLS and of the peer's protocol; everything else is the caller's own affair. */
 const NETWORK_CODE =
-  /^(E[A-Z_]*(CONN|PIPE|TIMEDOUT|NOTFOUND|AGAIN|UNREACH|PROTO)[A-Z_]*|UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT|RES_[A-Z_]+)|HPE_[A-Z_]+|ERR_(SSL|TLS|HTTP2)_[A-Z0-9_]+|CERT_[A-Z_]+|[A-Z_]*SELF_SIGNED_CERT[A-Z_]*|UNABLE_TO_[A-Z_]+)$/;
+  /^(E[A-Z_]*(CONN|PIPE|TIMEDOUT|NOTFOUND|AGAIN|UNREACH|PROTO)[A-Z_]*|UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT|RES_(?!EXCEEDED)[A-Z_]+)|HPE_[A-Z_]+|ERR_(SSL|TLS|HTTP2)_[A-Z0-9_]+|CERT_[A-Z_]+|[A-Z_]*SELF_SIGNED_CERT[A-Z_]*|UNABLE_TO_[A-Z_]+)$/;
 
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;

@@ -218,3 +218,35 @@ export function trapFirstUse(name: string, read: () => unknown, onFirstUse: () =
     isWatched = false;
   };
 }
+
+/**
+ * Calls `onRead` whenever somebody reads this property, until it returns true. The property keeps its value; to whoever
+ * asks for its descriptor it is an accessor meanwhile.
+ */
+export function watchReads(target: object, property: PropertyKey, onRead: () => boolean): () => void {
+  const descriptor = Object.getOwnPropertyDescriptor(target, property);
+  if (descriptor?.configurable !== true) throw conflict(property);
+  let isWatched = true;
+  const stop = (): void => {
+    isWatched = false;
+    // Whoever came later goes first; until then this one only passes the value on.
+    if (Object.getOwnPropertyDescriptor(target, property)?.get === get)
+      Object.defineProperty(target, property, descriptor);
+  };
+  const read = (): unknown => (descriptor.get === undefined ? descriptor.value : descriptor.get.call(target));
+  const get = (): unknown => {
+    if (isWatched && onRead()) stop();
+    return read();
+  };
+  const set = (value: unknown): void => {
+    stop();
+    Reflect.set(target, property, value);
+  };
+  Object.defineProperty(target, property, {
+    get,
+    set,
+    configurable: true,
+    enumerable: descriptor.enumerable === true,
+  });
+  return stop;
+}

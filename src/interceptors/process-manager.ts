@@ -8,6 +8,7 @@ import { sharedTable } from '../state/attach.js';
 import { installPropagation } from './child-processes.js';
 import { installEnv } from './env.js';
 import { installHttp } from './http.js';
+import { installHttp2 } from './http2.js';
 import { installUndici } from './undici.js';
 
 /** One slot per thread, found by every copy of the package that is loaded into it. */
@@ -82,7 +83,7 @@ function integrate(manager: KeyManager, preloadPath: string | undefined): Undo {
   };
   try {
     if (preloadPath !== undefined) undos.push(installPropagation(preloadPath));
-    undos.push(installEnv(manager), installHttp(manager), installUndici(manager));
+    undos.push(installEnv(manager), installHttp(manager), installHttp2(manager), installUndici(manager));
   } catch (error) {
     undoAll();
     throw error;

@@ -1,4 +1,6 @@
 /** Requests as undici's `dispatch` gets them: where they go, where their key stands, what of them can be repeated. */
+import { stringify } from 'node:querystring';
+import type { Translation } from '../manager/managed-origins.js';
 import type { KeyFinder, WriteKey } from './key-placement.js';
 
 /** The options of `dispatch` that matter here; the others pass through. */
@@ -8,7 +10,11 @@ export interface DispatchOptions {
   readonly method?: string;
   readonly headers?: unknown;
   readonly body?: unknown;
-  readonly query?: Readonly<Record<string, unknown>>;
+  /** Null after a redirect. */
+  readonly query?: Readonly<Record<string, unknown>> | null | undefined;
+  /** Stands in for the host in TLS. */
+  readonly servername?: string | undefined;
+  readonly upgrade?: unknown;
 }
 
 /** A dispatcher of any undici, built in or from npm. */
@@ -22,6 +28,7 @@ export type Dispatch = (options: DispatchOptions, handler: object) => boolean;
 /** A request in which a known key was found. */
 export interface FoundRequest {
   withKey(key: string): DispatchOptions;
+  /** `name` in lower case. */
   header(name: string): string | undefined;
 }
 
@@ -29,7 +36,7 @@ export function findKey(options: DispatchOptions, finder: KeyFinder): FoundReque
   const headers = new DispatchedHeaders(options.headers);
   const inPath = finder.inPath(options.path);
   const inHeaders = headers.find(finder);
-  const inQuery = options.query === undefined ? [] : namesOfKeys(options.query, finder);
+  const inQuery = namesOfKeys(options.query ?? {}, finder);
   if (inPath === undefined && inHeaders.length === 0 && inQuery.length === 0) return undefined;
   return {
     header: (name) => headers.get(name),
@@ -57,8 +64,35 @@ interface FoundHeader {
 type Flat = readonly unknown[];
 type Fields = Readonly<Record<string, unknown>>;
 
+/** The request for another provider. */
+export function translated(options: DispatchOptions, translation: Translation): DispatchOptions {
+  const { origin, path, dropHeaders, setHeaders, body } = translation;
+  const isDropped = (name: string): boolean =>
+    OF_CONNECTION.has(name) || name in setHeaders || dropHeaders.has(name);
+  return {
+    ...options,
+    origin,
+    path,
+    query: undefined,
+    headers: [
+      ...new DispatchedHeaders(options.headers).without(isDropped),
+      ...Object.entries(setHeaders).flat(),
+    ],
+    body: body ?? null,
+  };
+}
+
+/** undici writes them itself, as they fit origin and body. */
+const OF_CONNECTION: ReadonlySet<string> = new Set(['host', 'content-length']);
+
+/** With the query, as undici puts them together. */
+export function wholePath({ path, query }: DispatchOptions): string {
+  const isApart = query !== undefined && query !== null;
+  return isApart ? `${path}?${stringify(query as Record<string, string>)}` : path;
+}
+
 /** Headers come as a flat list of names and values, as a record, or as something that yields pairs. */
-class DispatchedHeaders {
+export class DispatchedHeaders implements Iterable<readonly [string, string]> {
   readonly #flat: Flat | undefined;
   readonly #fields: Fields;
 
@@ -90,6 +124,24 @@ class DispatchedHeaders {
     const replaced = this.#flat === undefined ? { ...this.#fields } : [...this.#flat];
     for (const { at, write } of found) Object.assign(replaced, { [at]: write(key) });
     return replaced;
+  }
+
+  /** A flat list without those whose name, in lower case, is dropped. */
+  without(isDropped: (name: string) => boolean): unknown[] {
+    const kept: unknown[] = [];
+    this.#visit((name, value) => {
+      if (!isDropped(name.toLowerCase())) kept.push(name, value);
+    });
+    return kept;
+  }
+
+  *[Symbol.iterator](): Iterator<readonly [string, string]> {
+    const pairs: [string, string][] = [];
+    this.#visit((name, value) => {
+      for (const text of Array.isArray(value) ? value : [value])
+        pairs.push([name, textOf(text) ?? String(text)]);
+    });
+    yield* pairs;
   }
 
   #visit(visit: (name: string, value: unknown, at: string | number) => void): void {
@@ -131,19 +183,26 @@ function isIterable(value: unknown): value is Iterable<unknown> {
  * Whether a body can be sent again: what lies in memory can; what is generated (as the body of a `fetch` is) can be
  * `collect`ed first if it says that it is small enough.
  */
-export function replayOf(body: unknown, contentLength: () => string | undefined, maxBytes: number): Replay {
+export function replayOf(body: unknown, found: Pick<FoundRequest, 'header'>, maxBytes: number): Replay {
   if (body === undefined || body === null || typeof body === 'string') return 'ready';
   if (ArrayBuffer.isView(body) || body instanceof ArrayBuffer) return 'ready';
   if (IN_MEMORY.has(Object.prototype.toString.call(body))) return 'ready';
   const isGenerated = typeof body === 'object' && Symbol.asyncIterator in body && !('pipe' in body);
   // Without a length this is NaN, which is within no limit.
-  return isGenerated && Number(contentLength()) <= maxBytes ? 'collect' : 'never';
+  return isGenerated && Number(found.header('content-length')) <= maxBytes ? 'collect' : 'never';
 }
 
 /** By name, since each undici has classes of its own. */
 const IN_MEMORY: ReadonlySet<string> = new Set(['[object FormData]', '[object Blob]', '[object File]']);
 
 export type Replay = 'ready' | 'collect' | 'never';
+
+/** What lies in memory as bytes; undefined where there is no body, or it is of another kind. */
+export function bytesOf(body: unknown): Uint8Array | undefined {
+  if (typeof body === 'string') return Buffer.from(body);
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  return body instanceof ArrayBuffer ? new Uint8Array(body) : undefined;
+}
 
 export async function collectBody(body: unknown): Promise<Buffer> {
   const chunks: Buffer[] = [];

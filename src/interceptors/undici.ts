@@ -3,19 +3,26 @@
  * `DispatcherBase.prototype.dispatch`. Explicit agents, pools and proxies are covered, and each hop of a redirect.
  */
 import Module, { createRequire } from 'node:module';
+import { KeymuxError } from '../core/errors.js';
 import type { KeyManager } from '../manager/key-manager.js';
+import type { Crossing, ManagedOrigin } from '../manager/managed-origins.js';
 import { isOwned } from '../manager/ownership.js';
 import type { Undo } from '../manager/phases.js';
+import type { KeyGuard } from './key-guard.js';
+import { guardOf } from './key-guard.js';
 import { keyFinderOf } from './key-placement.js';
 import { reportOwnError } from './pass-through.js';
 import { patch, patchAll, trapFirstUse } from './patches.js';
 import { ATTEMPT, UndiciExchange } from './undici-exchange.js';
-import { receiverOf } from './undici-handlers.js';
+import { receiverOf } from './undici-receiver.js';
 import type { Dispatch, DispatchOptions, Dispatcher } from './undici-request.js';
-import { boundOrigin, findKey } from './undici-request.js';
+import { DispatchedHeaders, boundOrigin, findKey, wholePath } from './undici-request.js';
+import type { UndiciConnection } from './undici-trust.js';
+import { CONNECTION, choosesByOrigin, dispatcherFacts, isForwardProxy } from './undici-trust.js';
 
 interface RoutedOptions extends DispatchOptions {
   readonly [ATTEMPT]?: boolean;
+  readonly [CONNECTION]?: UndiciConnection;
 }
 
 /** An agent that is choosing a pool: that pool may be closed when the request has to be sent again. */
@@ -120,10 +127,12 @@ function isDispatcherPrototype(object: unknown): object is DispatcherPrototype {
 
 class UndiciLayer {
   readonly #manager: KeyManager;
+  readonly #guard: KeyGuard;
   #route: Route | undefined;
 
   constructor(manager: KeyManager) {
     this.#manager = manager;
+    this.#guard = guardOf(manager);
   }
 
   wrapDispatch(original: DispatcherPrototype['dispatch']): DispatcherPrototype['dispatch'] {
@@ -132,21 +141,32 @@ class UndiciLayer {
       (options, handler) =>
         original.call(dispatcher, options, handler);
     const handle = (dispatcher: Dispatcher, options: RoutedOptions, handler: object): boolean => {
+      if (!isCandidate(options, handler)) {
+        connectionOf(options)?.via(dispatcher);
+        return original.call(dispatcher, options, handler);
+      }
       const outer = this.#route;
       let exchange: UndiciExchange | undefined;
+      let allowed = options;
       try {
-        if (isCandidate(options, handler)) {
-          const origin = boundOrigin(dispatcher);
-          if (origin !== undefined)
-            exchange = this.#exchangeFor(origin, dispatcher, dispatchOf, options, handler);
-          else if (outer?.options !== options)
+        const origin = boundOrigin(dispatcher) ?? forwardedOrigin(dispatcher, options);
+        if (origin === undefined) {
+          if (!isSameRequest(outer, options))
             this.#route = { options, dispatcher, dispatch: dispatchOf(dispatcher) };
+        } else {
+          const route = isSameRequest(outer, options) ? outer : undefined;
+          if (this.#guard.isOnWatch) allowed = this.#check(origin, dispatcher, route, options);
+          exchange = this.#exchangeFor(origin, dispatcher, route, dispatchOf, allowed, handler);
         }
       } catch (error) {
+        if (error instanceof KeymuxError && error.code === 'KEYMUX_ORIGIN_REFUSED') {
+          receiverOf(handler).error(error);
+          return false;
+        }
         reportOwnError(error);
       }
       try {
-        return exchange === undefined ? original.call(dispatcher, options, handler) : exchange.begin();
+        return exchange === undefined ? original.call(dispatcher, allowed, handler) : exchange.begin();
       } finally {
         this.#route = outer;
       }
@@ -156,35 +176,105 @@ class UndiciLayer {
     };
   }
 
+  /** Without the headers that must not go to this origin. */
+  #check(
+    origin: string,
+    dispatcher: Dispatcher,
+    route: Route | undefined,
+    options: RoutedOptions,
+  ): RoutedOptions {
+    const headers = new DispatchedHeaders(options.headers);
+    const dropped = this.#guard.check({
+      origin,
+      path: wholePath(options),
+      headers,
+      connection: () =>
+        isForwardProxy(dispatcher)
+          ? { isPlainProxy: true }
+          : dispatcherFacts(route?.dispatcher ?? dispatcher, [dispatcher], origin),
+    });
+    if (dropped === undefined) return options;
+    return { ...options, headers: headers.without((name) => dropped.has(name)) };
+  }
+
   #exchangeFor(
     origin: string,
     dispatcher: Dispatcher,
+    route: Route | undefined,
     dispatchOf: (dispatcher: Dispatcher) => Dispatch,
     options: RoutedOptions,
     handler: object,
   ): UndiciExchange | undefined {
-    const managed = this.#manager.origins.find(origin);
-    if (managed === undefined) return undefined;
+    const { origins } = this.#manager;
+    const managed = origins.find(origin) ?? origins.find(namedOrigin(origin, options));
+    if (managed === undefined || options.method === 'CONNECT' || isForwardProxy(dispatcher)) return undefined;
     const found = findKey(options, keyFinderOf(managed));
     if (found === undefined) return undefined;
     const dispatch = dispatchOf(dispatcher);
-    const route = this.#route?.options === options ? this.#route : { dispatcher, dispatch };
     return new UndiciExchange(this.#manager, {
       options,
       found,
       managed,
       receiver: receiverOf(handler),
+      origin,
+      dispatcher,
       dispatch,
-      redispatch: route.dispatch,
-      isOpen: () => route.dispatcher.closed !== true && route.dispatcher.destroyed !== true,
+      sender: route?.dispatcher ?? dispatcher,
+      redispatch: route?.dispatch ?? dispatch,
+      crossing: route === undefined ? undefined : crossingFor(managed, route, options),
     });
   }
 }
 
-/** Arguments that are of no use are undici's to refuse. */
+/** An agent that goes wherever it is told can reach other providers. */
+function crossingFor(
+  managed: ManagedOrigin,
+  { dispatcher }: Route,
+  options: RoutedOptions,
+): Crossing | undefined {
+  const { crossing } = managed;
+  if (crossing === undefined || (options.upgrade ?? false) !== false) return undefined;
+  if (!choosesByOrigin(dispatcher) || !crossing.covers(wholePath(options))) return undefined;
+  return options.servername === undefined ? crossing : undefined;
+}
+
+/** An address that a `dns` interceptor put in place of a name, which TLS compares with the certificate all the same. */
+function namedOrigin(origin: string, { servername }: DispatchOptions): string {
+  if (typeof servername !== 'string' || !origin.startsWith('https:')) return origin;
+  const url = new URL(origin);
+  url.hostname = servername;
+  return url.origin;
+}
+
+/** The proxy that this is, or is about to be, gets the request. */
+function forwardedOrigin(dispatcher: Dispatcher, { origin }: DispatchOptions): string | undefined {
+  return isForwardProxy(dispatcher) && URL.canParse(String(origin))
+    ? new URL(String(origin)).origin
+    : undefined;
+}
+
+/** The redirects of undici 5 and 6 stand between an agent and its pools; they hand on a copy. */
+function isSameRequest(route: Route | undefined, options: DispatchOptions): route is Route {
+  if (route === undefined) return false;
+  const { path, method, origin, body } = route.options;
+  return (
+    route.options === options ||
+    (path === options.path &&
+      method === options.method &&
+      body === options.body &&
+      String(origin) === String(options.origin))
+  );
+}
+
+/** Options of an attempt whose way is watched. */
+function connectionOf(options: unknown): UndiciConnection | undefined {
+  return (options as Partial<RoutedOptions> | null | undefined)?.[CONNECTION];
+}
+
 function isCandidate(options: unknown, handler: unknown): options is RoutedOptions {
+  // Arguments that are of no use are undici's to refuse.
   if (typeof options !== 'object' || options === null) return false;
   if (typeof handler !== 'object' || handler === null) return false;
-  const { [ATTEMPT]: isAttempt, path, method } = options as Partial<RoutedOptions>;
-  return isAttempt !== true && typeof path === 'string' && method !== 'CONNECT' && !isOwned();
+  const { [ATTEMPT]: isAttempt, path } = options as Partial<RoutedOptions>;
+  return isAttempt !== true && typeof path === 'string' && !isOwned();
 }

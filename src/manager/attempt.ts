@@ -6,17 +6,22 @@ import { threadId } from 'node:worker_threads';
 import type { Outcome } from '../core/outcome.js';
 import { ABORTED, REFUSED_BEFORE_PROCESSING } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
-import type { RetryPolicy } from '../core/provider.js';
-import { bodyVerdict, headVerdict } from '../providers/classification.js';
+import type { ProviderDefinition } from '../core/provider.js';
 import { peekText } from '../providers/body-peek.js';
+import { bodyVerdict, headVerdict } from '../providers/classification.js';
 import type { ResponseHead } from '../providers/response-head.js';
-import { spentUntil } from '../providers/retry-after.js';
+import { hasBody } from '../providers/rule-match.js';
+import { whyCut } from '../providers/whole-answer.js';
+import { Blame } from './blame.js';
 import type { Events } from './events.js';
 import { Lease } from './lease.js';
 import type { Member } from './members.js';
 import type { Pool, Shut } from './pool.js';
-import { refusalFor } from './refusal.js';
+import { cutRefusal, refusalFor } from './refusal.js';
 import type { Refusal } from './refusal.js';
+import { isRepeatable } from './repetition.js';
+import { hasStandIn, membersOf } from './stand-ins.js';
+import type { ProviderStanding, Verdicts } from './verdicts.js';
 
 export interface RequestFacts {
   readonly method: string;
@@ -26,13 +31,16 @@ export interface RequestFacts {
   /** Whether the whole body is at hand to be sent again. Asked when it is needed. */
   canReplay(): boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Ids of providers that cannot answer this request, though the pool has keys of them. */
+  /**
+   * Ids of providers that cannot answer this request, though the pool has keys of them. Given, even empty, for every
+   * request that a `Crossing` covers: its answer then says in `x-keymux-provider` who gave it.
+   */
   readonly unfit?: ReadonlySet<string>;
 }
 
 /** What the adapter does next. */
 export type Step =
-  /** The caller gets this answer (or error); `headers` are set on an answer that is a refusal. */
+  /** The caller gets this answer (or error), with these headers set on an answer. */
   | { readonly do: 'deliver'; readonly headers?: Readonly<Record<string, string>> }
   /** Up to 4 KiB of the body are needed for a verdict: hold the answer back and call `afterBody`. */
   | { readonly do: 'peek' }
@@ -45,8 +53,10 @@ export type Step =
 
 const DELIVER: Step = { do: 'deliver' };
 const PEEK: Step = { do: 'peek' };
+const COLLECT: Step = { do: 'collect' };
 
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+/** On answers to requests that may cross: the id of the provider that gave it. */
+const PROVIDER_HEADER = 'x-keymux-provider';
 /** Repetitions after a provider's trouble (5xx, reset): the walk over the keys has its own bound. */
 const TROUBLE_REPETITIONS = 2;
 const TROUBLE_DELAY_MS = 100;
@@ -55,6 +65,7 @@ export interface AttemptContext {
   readonly now: () => number;
   readonly random: () => number;
   readonly events: Events;
+  readonly verdicts: Verdicts;
 }
 
 let requests = 0;
@@ -70,19 +81,26 @@ export class Exchange {
   readonly #context: AttemptContext;
   readonly #pool: Pool;
   readonly #facts: RequestFacts;
-  readonly #excluded = new Set<Member>();
+  readonly #excluded: Set<Member>;
   readonly #startedAt: number;
   #requestId: string | undefined;
   #attempts = 0;
   #troubles = 0;
-  readonly #policy: RetryPolicy | undefined;
+  /** For keys to return, over all attempts. */
+  #waitedMs = 0;
+  /** The provider that was asked first; its policy bounds the whole. */
+  #asked: ProviderDefinition | undefined;
+  #blame: Blame | undefined;
+  /** How the provider stood before and after it began to answer well. */
+  #standing: ProviderStanding | undefined;
 
   constructor(context: AttemptContext, pool: Pool, facts: RequestFacts) {
     this.#context = context;
     this.#pool = pool;
     this.#facts = facts;
     this.#startedAt = context.now();
-    this.#policy = pool.contenders[0]?.member.provider.retry;
+    this.#excluded = membersOf(pool, facts.unfit);
+    this.#asked = pool.contenders.find(({ member }) => !this.#excluded.has(member))?.member.provider;
   }
 
   get requestId(): string {
@@ -100,10 +118,10 @@ export class Exchange {
   /** The head of an answer is there. */
   afterHead(lease: Lease, head: ResponseHead): MaybePromise<Step> {
     const now = this.#context.now();
-    // A refusal tells by itself when to come back.
-    const spent = head.status < 400 ? spentUntil(head, now) : undefined;
-    if (spent !== undefined) this.#pool.learnShortage(lease.member, spent.at);
-    const verdict = headVerdict(lease.member.provider, head, now);
+    const { provider } = lease.member;
+    this.#pool.learn(lease, head);
+    const verdict = headVerdict(provider, head, now);
+    if (provider.stream.commit === 'complete' && this.#isWorthCollecting(head, verdict)) return COLLECT;
     return verdict === 'needs-body' ? PEEK : this.#conclude(lease, verdict);
   }
 
@@ -114,14 +132,20 @@ export class Exchange {
 
   /** The whole body has arrived, as it came over the wire. Only after `collect`. */
   afterWhole(lease: Lease, head: ResponseHead, body: Uint8Array): MaybePromise<Step> {
+    const { provider } = lease.member;
     const text = peekText(body, head.header('content-encoding'));
-    return this.#conclude(lease, bodyVerdict(lease.member.provider, head, text, this.#context.now()));
+    const verdict = bodyVerdict(provider, head, text, this.#context.now());
+    const cut = verdict.kind === 'success' ? whyCut(head, body, provider.stream) : undefined;
+    if (cut === undefined) return this.#conclude(lease, verdict);
+    const outcome: Outcome = { kind: 'network', scope: 'provider', evidence: cut, executed: 'maybe' };
+    return this.#conclude(lease, outcome, { do: 'refuse', refusal: cutRefusal(lease, cut) });
   }
 
   /** An answer that the application already has broke off or stalled: nothing is repeated, but it counts. */
   broken(lease: Lease, evidence: string): void {
-    void lease;
-    void evidence;
+    const { verdicts } = this.#context;
+    const outcome: Outcome = { kind: 'network', scope: 'provider', evidence, executed: 'maybe' };
+    verdicts.strikeProvider(lease.member, outcome, this.#standing ?? verdicts.providerStanding(lease.member));
   }
 
   /** The attempt failed without an answer. `unsent`: nothing of the request reached the provider. */
@@ -145,31 +169,83 @@ export class Exchange {
     lease.end();
   }
 
+  #isWorthCollecting(head: ResponseHead, verdict: Outcome | 'needs-body'): boolean {
+    if (head.status < 200 || head.status > 299 || this.#facts.method === 'HEAD' || !hasBody(head))
+      return false;
+    return verdict === 'needs-body' || verdict.kind === 'success';
+  }
+
   #leaseOrRefusal(result: Lease | Shut): Lease | Refusal {
     if (result instanceof Lease) {
       this.#attempts += 1;
+      this.#asked = result.member.provider;
       return result;
     }
     return this.#refuse(result);
   }
 
-  #conclude(lease: Lease, outcome: Outcome): MaybePromise<Step> {
-    lease.report(outcome);
-    if (outcome.kind === 'success' || outcome.kind === 'bad-request' || outcome.kind === 'aborted')
-      return DELIVER;
-    if (!this.#mayRepeat(outcome)) return DELIVER;
+  /** `undeliverable`: what the caller gets instead of this answer where it cannot be repeated. */
+  #conclude(lease: Lease, outcome: Outcome, undeliverable?: Step): MaybePromise<Step> {
+    const isAnswered = outcome.kind === 'success' || outcome.kind === 'bad-request';
+    if (isAnswered) return this.#delivered(lease, outcome);
+    lease.report(this.#withCircumstances(lease, outcome));
+    if (outcome.kind === 'aborted') return DELIVER;
+    this.#blameKey(lease, outcome);
+    if (!this.#mayRepeat(lease, outcome)) {
+      this.#settleBlame();
+      return undeliverable ?? this.#deliver(lease);
+    }
     const isTrouble = !REFUSED_BEFORE_PROCESSING.has(outcome.kind);
     if (isTrouble) this.#troubles += 1;
-    // A key that rests is passed over by itself; one that merely lacks this route must be remembered.
-    else if (outcome.scope === 'route') this.#excluded.add(lease.member);
     const next = isTrouble ? this.#acquireElsewhere(lease.member) : this.#acquire(this.#excluded);
     return next instanceof Promise
-      ? next.then((settled) => this.#goOn(lease, outcome, settled))
-      : this.#goOn(lease, outcome, next);
+      ? next.then((settled) => this.#goOn(lease, outcome, settled, undeliverable))
+      : this.#goOn(lease, outcome, next, undeliverable);
   }
 
-  #goOn(lease: Lease, outcome: Outcome, next: Lease | Shut): Step {
-    if (!(next instanceof Lease)) return this.#giveUp(outcome, next);
+  #delivered(lease: Lease, outcome: Outcome): Step {
+    const { verdicts } = this.#context;
+    const { strikes } = verdicts.providerStanding(lease.member);
+    lease.report(outcome);
+    this.#standing = { version: verdicts.providerStanding(lease.member).version, strikes };
+    this.#blame?.clear();
+    return this.#deliver(lease);
+  }
+
+  #deliver(lease: Lease, headers?: Readonly<Record<string, string>>): Step {
+    if (this.#facts.unfit === undefined) return headers === undefined ? DELIVER : { do: 'deliver', headers };
+    return { do: 'deliver', headers: { ...headers, [PROVIDER_HEADER]: lease.provider } };
+  }
+
+  /** A guess that benches the only key would be an outage of our own making. */
+  #withCircumstances(lease: Lease, outcome: Outcome): Outcome {
+    if (outcome.kind !== 'rate-limited' || outcome.retryAt !== undefined) return outcome;
+    const { now } = this.#context;
+    const hasOther = hasStandIn(this.#pool, lease.member, outcome, this.#excluded, now());
+    return hasOther ? outcome : { ...outcome, noOther: true };
+  }
+
+  /** A refused key is not asked again by this request; a key that rests is passed over by itself. */
+  #blameKey(lease: Lease, outcome: Outcome): void {
+    if (!REFUSED_BEFORE_PROCESSING.has(outcome.kind)) return;
+    if (outcome.kind === 'rejected' || outcome.kind === 'restricted' || outcome.scope === 'route')
+      this.#excluded.add(lease.member);
+    (this.#blame ??= new Blame(this.#context.verdicts)).add(lease, outcome);
+  }
+
+  /** Whether it turned out that no key was to blame. */
+  #settleBlame(): boolean {
+    const findings = this.#blame?.settle() ?? [];
+    for (const finding of findings) {
+      const at = this.#context.now();
+      const { requestId } = this;
+      this.#context.events.emit('refused-alike', { requestId, service: this.#pool.service, ...finding, at });
+    }
+    return findings.length > 0;
+  }
+
+  #goOn(lease: Lease, outcome: Outcome, next: Lease | Shut, undeliverable: Step | undefined): Step {
+    if (!(next instanceof Lease)) return this.#giveUp(lease, outcome, next, undeliverable);
     if (this.#facts.signal?.aborted === true) {
       next.cancel();
       return DELIVER;
@@ -200,16 +276,18 @@ export class Exchange {
   }
 
   /** The provider's own answer stands, told when a retry makes sense; a dead key's answer may hide that. */
-  #giveUp(outcome: Outcome, shut: Shut): Step {
-    if (outcome.kind === 'restricted') return DELIVER;
+  #giveUp(lease: Lease, outcome: Outcome, shut: Shut, undeliverable: Step | undefined): Step {
+    const wasNoKey = this.#settleBlame();
+    if (undeliverable !== undefined) return undeliverable;
+    if (wasNoKey || outcome.kind === 'restricted') return this.#deliver(lease);
     const refusal = this.#refuse(shut);
     if (outcome.kind === 'rejected' && refusal.status === 429) return { do: 'refuse', refusal };
-    return { do: 'deliver', headers: refusal.headers };
+    return this.#deliver(lease, refusal.headers);
   }
 
   #refuse(shut: Shut): Refusal {
     const now = this.#context.now();
-    const refusal = refusalFor(this.#pool, shut, now);
+    const refusal = refusalFor(this.#pool, shut, now, this.#facts.unfit);
     this.#context.events.emit('exhausted', {
       service: this.#pool.service,
       ...(refusal.retryAt === undefined ? {} : { retryAt: refusal.retryAt }),
@@ -220,43 +298,45 @@ export class Exchange {
 
   #acquire(excluded: ReadonlySet<Member>): MaybePromise<Lease | Shut> {
     const now = this.#context.now();
-    const { maxWaitMs = 0, deadlineMs = 0 } = this.#policy ?? {};
+    const { maxWaitMs = 0, deadlineMs = 0 } = this.#asked?.retry ?? {};
     const facts = this.#facts;
-    return this.#pool.acquire({
+    const result = this.#pool.acquire({
       excluded,
-      waitUntil: Math.min(now + maxWaitMs, this.#startedAt + deadlineMs),
+      waitUntil: Math.min(now + maxWaitMs - this.#waitedMs, this.#startedAt + deadlineMs),
       // Only who has to wait looks at it, and an adapter may have to make one.
       get signal() {
         return facts.signal;
       },
     });
+    if (!(result instanceof Promise)) return result;
+    return result.finally(() => (this.#waitedMs += this.#context.now() - now));
   }
 
-  /** After a provider's trouble another key is preferred, but the same one will do. */
+  /** After a provider's trouble another provider is preferred, then another key, but the same one will do. */
   #acquireElsewhere(member: Member): MaybePromise<Lease | Shut> {
-    const elsewhere = this.#pool.tryAcquire(new Set([...this.#excluded, member]));
-    const orHere = (result: Lease | Shut): MaybePromise<Lease | Shut> =>
-      result instanceof Lease ? result : this.#acquire(this.#excluded);
-    return elsewhere instanceof Promise ? elsewhere.then(orHere) : orHere(elsewhere);
+    const ofProvider = membersOf(this.#pool, new Set([member.provider.id]));
+    const choices = [ofProvider, new Set([member])].map((less) => new Set([...this.#excluded, ...less]));
+    const tryNext = (): MaybePromise<Lease | Shut> => {
+      const excluded = choices.shift();
+      if (excluded === undefined) return this.#acquire(this.#excluded);
+      const result = this.#pool.tryAcquire(excluded);
+      const orNext = (settled: Lease | Shut): MaybePromise<Lease | Shut> =>
+        settled instanceof Lease ? settled : tryNext();
+      return result instanceof Promise ? result.then(orNext) : orNext(result);
+    };
+    return tryNext();
   }
 
-  #mayRepeat(outcome: Outcome): boolean {
-    const policy = this.#policy;
-    if (policy === undefined || this.#attempts >= policy.maxAttempts) return false;
-    if (this.#context.now() >= this.#startedAt + policy.deadlineMs) return false;
+  #mayRepeat(lease: Lease, outcome: Outcome): boolean {
+    const { provider } = lease.member;
+    const asked = (this.#asked ?? provider).retry;
+    if (this.#attempts >= provider.retry.maxAttempts) return false;
+    if (this.#context.now() >= this.#startedAt + asked.deadlineMs) return false;
     if (this.#facts.signal?.aborted === true || !this.#facts.canReplay()) return false;
     if (REFUSED_BEFORE_PROCESSING.has(outcome.kind)) return outcome.scope !== 'request';
-    if (this.#troubles >= TROUBLE_REPETITIONS || this.#statedWaitMs(outcome) > policy.maxWaitMs) return false;
-    return outcome.executed === 'no' || this.#isRepeatable(policy);
-  }
-
-  #isRepeatable(policy: RetryPolicy): boolean {
-    const { method, path, hasIdempotencyKey } = this.#facts;
-    if (SAFE_METHODS.has(method) || hasIdempotencyKey) return true;
-    const [pathname] = path.split('?', 1);
-    const route = `${method} ${pathname}`;
-    return policy.repeatable.some((pattern) =>
-      pattern.endsWith('*') ? route.startsWith(pattern.slice(0, -1)) : route === pattern,
-    );
+    if (this.#troubles >= TROUBLE_REPETITIONS || this.#statedWaitMs(outcome) > asked.maxWaitMs) return false;
+    if (outcome.executed === 'no') return true;
+    const others = this.#pool.contenders.map((contender) => contender.member.provider);
+    return isRepeatable(this.#facts, provider, others);
   }
 }

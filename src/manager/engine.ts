@@ -8,15 +8,18 @@ import { StateTable } from '../state/table.js';
 import { readConfiguration } from './discovery.js';
 import { Events } from './events.js';
 import type { Lease } from './lease.js';
+import { LeasedPermits } from './leased-permits.js';
+import { LocalPermits } from './local-permits.js';
 import { Notices } from './notices.js';
 import type { KeyManagerOptions, KeyManagerSeams } from './options.js';
-import { LeasedPermits, LocalPermits } from './permits.js';
+import { Owners } from './owners.js';
 import type { PermitSource } from './permits.js';
 import { PhaseRunner } from './phases.js';
 import { leavePlace } from './places.js';
 import { onProcessExit } from './process-exit.js';
 import type { PoolContext } from './pool.js';
 import { Roster } from './roster.js';
+import { BucketMoves } from './shared-buckets.js';
 import { chooseStore, fingerprintKeyFor } from './store-choice.js';
 import { SourceWatch } from './source-watch.js';
 import { Sync } from './sync.js';
@@ -33,6 +36,7 @@ export class Engine {
   readonly store: Store;
   readonly permits: PermitSource;
   readonly roster: Roster;
+  readonly owners: Owners;
   readonly sync: Sync;
   readonly verdicts: Verdicts;
   readonly context: PoolContext;
@@ -45,6 +49,8 @@ export class Engine {
   #expiry: { timer: NodeJS.Timeout; at: number } | undefined;
   #recovery: Promise<void> | 'done' | undefined;
   #leasesOut = 0;
+  #willRejoin = false;
+  readonly #moves = new BucketMoves();
   #isClosed = false;
   #whenDrained: (() => void) | undefined;
   #resolveReady: () => void = () => {};
@@ -67,18 +73,36 @@ export class Engine {
     phases.onUndo('external dependencies', () => this.store.close());
     const hooks = {
       onTrouble: (error: unknown) => this.#notices.trouble(error),
-      onChange: () => this.roster.wake(),
+      onChange: () => {
+        this.#rejoinSoon();
+        this.roster.wake();
+      },
+      onOwner: (subject: string, rowOf: (keySubject: string) => number | undefined) =>
+        this.owners.hear(subject, rowOf),
     };
     const local = new LocalPermits(this.table);
     this.permits = this.store.shared ? new LeasedPermits(this.store, local, hooks.onTrouble) : local;
     this.sync = new Sync(this.store, this.table, hooks);
+    this.owners = new Owners({
+      table: this.table,
+      fingerprintKey: this.#fingerprintKey,
+      publish: (subject) => {
+        this.sync.changed(subject);
+        this.#rejoinSoon();
+      },
+    });
     this.context = this.#createContext();
     this.verdicts = new Verdicts({ ...this.context, events: this.events, sync: this.sync });
 
-    this.roster = new Roster(this.context, this.#fingerprintKey, dependencies.configuration);
+    this.roster = new Roster(this.context, this.#fingerprintKey, this.owners, dependencies.configuration);
     phases.run('provider discovery', () => this.#adopt(dependencies.configuration));
     if (seams.shareWithThreads === true) phases.onUndo('provider discovery', () => unshareTable());
     if (seams.recovery !== 'lazy') void this.recovered();
+  }
+
+  /** Why the store is not shared for now; undefined while it is as it should be. */
+  get storeTrouble(): string | undefined {
+    return this.#notices.degraded;
   }
 
   /** The last phase; whoever owns this engine calls it when it can be used. */
@@ -99,8 +123,26 @@ export class Engine {
       shareTable(this.table, toPortable(configuration));
     }
     this.roster.adopt(configuration);
+    this.#moves.follow(this.roster, this.owners, { ...this.context, events: this.events });
     this.#watch.follow(configuration.sources);
     if (this.#recovery === 'done') this.sync.track(this.roster.members.values());
+  }
+
+  /** Keys were found to have one owner, here or elsewhere; what runs now is over before their buckets are joined. */
+  #rejoinSoon(): void {
+    if (this.#willRejoin || !this.roster.isOutdated) return;
+    this.#willRejoin = true;
+    queueMicrotask(() => {
+      this.#willRejoin = false;
+      if (!this.#isClosed) this.#rejoin();
+    });
+  }
+
+  #rejoin(): void {
+    if (!this.roster.isOutdated) return;
+    this.roster.adopt(this.roster.configuration);
+    this.#moves.follow(this.roster, this.owners, { ...this.context, events: this.events });
+    this.sync.track(this.roster.members.values());
   }
 
   /** State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`. */
@@ -151,11 +193,13 @@ export class Engine {
     return {
       table: this.table,
       permits: this.permits,
+      owners: this.owners,
       now,
       random,
       onShortage: (member, retryAt) => {
         this.events.emit('quota', { bucket: member.bucket.name, retryAt, at: now() });
       },
+      onGeneration: () => this.#rejoinSoon(),
       expireAt: (at) => this.#scheduleExpiry(at),
       leaseOut: () => (this.#leasesOut += 1),
       recordOutcome: (lease, outcome, latencyMs) => this.#recordOutcome(lease, outcome, latencyMs),
@@ -167,6 +211,7 @@ export class Engine {
     if (this.#isClosed) return;
     this.sync.track(this.roster.members.values());
     this.sync.recover(state);
+    this.#rejoin();
   }
 
   #finishRecovery(): void {

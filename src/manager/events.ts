@@ -10,8 +10,12 @@ export interface KeymuxEvents {
   cooldown: RestEvent;
   /** A provider refused the key itself. */
   rejected: RestEvent;
+  /** Every key of a provider was refused alike, so that it was not the keys: their penalties are taken back. */
+  'refused-alike': RefusedAlikeEvent;
   /** What rested answers again. */
   recovered: { readonly subject: string; readonly at: number };
+  /** Answers name one owner for several keys, which share allowance and cooldown from now on. */
+  'shared-bucket': SharedBucketEvent;
   /** A bucket's allowance is spent. */
   quota: { readonly bucket: string; readonly retryAt: number; readonly at: number };
   /** The store is lost; keymux goes on with what it has. */
@@ -37,6 +41,18 @@ export interface FailoverEvent {
   readonly at: number;
 }
 
+export interface RefusedAlikeEvent {
+  readonly requestId: string;
+  readonly service: string;
+  readonly provider: string;
+  /** `provider/key`, in the order of the attempts. */
+  readonly keys: readonly string[];
+  readonly reason: OutcomeKind;
+  readonly status?: number;
+  readonly evidence?: string;
+  readonly at: number;
+}
+
 export interface RestEvent {
   /** `provider/key`, or the name of the bucket or provider. */
   readonly subject: string;
@@ -44,6 +60,16 @@ export interface RestEvent {
   readonly until: number;
   readonly source: DeadlineSource;
   readonly evidence?: string;
+  readonly at: number;
+}
+
+export interface SharedBucketEvent {
+  /** `<provider>/<bucket>`. */
+  readonly bucket: string;
+  /** `provider/key`, those that share it. */
+  readonly keys: readonly string[];
+  /** The header that names the owner. */
+  readonly header: string;
   readonly at: number;
 }
 

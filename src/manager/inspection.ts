@@ -6,7 +6,7 @@ import type { Obstacle } from '../core/select.js';
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import { healthScore } from './health-score.js';
-import type { Member } from './members.js';
+import type { BucketSource, Member } from './members.js';
 import type { PermitSource } from './permits.js';
 import type { Pool } from './pool.js';
 
@@ -14,12 +14,19 @@ import type { Pool } from './pool.js';
 export interface Snapshot {
   readonly name: string;
   readonly at: number;
-  readonly store: { readonly kind: string; readonly shared: boolean };
+  readonly store: StoreSnapshot;
   readonly sources: readonly string[];
   readonly notes: readonly string[];
   readonly services: readonly ServiceSnapshot[];
   readonly providers: readonly ProviderSnapshot[];
   readonly keys: readonly KeySnapshot[];
+}
+
+export interface StoreSnapshot {
+  readonly kind: string;
+  readonly shared: boolean;
+  /** Why the state is this process' own for now; absent while all is well. */
+  readonly trouble?: string;
 }
 
 export interface ServiceSnapshot {
@@ -45,6 +52,8 @@ export interface KeySnapshot {
   readonly id: string;
   readonly provider: string;
   readonly bucket: string;
+  /** Of this key alone, named in the configuration, or shared since answers name one owner of several keys. */
+  readonly bucketSource: BucketSource;
   readonly foundIn: string;
   readonly state: 'ready' | 'unproven' | 'returning' | 'resting' | 'rejected' | 'out-of-permits' | 'disabled';
   readonly reason?: string;
@@ -54,9 +63,30 @@ export interface KeySnapshot {
   readonly failures: number;
   readonly inFlight: number;
   readonly latencyMs: number;
-  readonly limits: readonly { readonly requests: number; readonly perMs: number }[];
+  readonly limits: readonly LimitSnapshot[];
   /** Permits left in the tightest window, where a limit is known. */
   readonly permitsLeft?: number;
+  /** What the provider stated last of the bucket's allowance, counted on by what was sent since. */
+  readonly stated?: StatedSnapshot;
+}
+
+export interface LimitSnapshot {
+  readonly requests: number;
+  readonly perMs: number;
+  /** The limit in force, where the provider stated a lower one than is configured. */
+  readonly stated?: number;
+}
+
+export interface StatedSnapshot {
+  /** Requests that may still be sent before `until`. */
+  readonly left: number;
+  readonly limit?: number;
+  /**
+   * When the window ends (`fixed`) or the next requests are let in (`refilling`). `returning`: the window has ended,
+   * and no answer has told of the new one yet.
+   */
+  readonly until: number;
+  readonly kind: 'fixed' | 'refilling' | 'returning';
 }
 
 export interface Explanation {
@@ -72,6 +102,9 @@ export interface Explanation {
     readonly because: string;
     readonly until?: number;
     readonly source?: DeadlineSource;
+    /** The shared bucket; absent where the key has its own. */
+    readonly bucket?: { readonly name: string; readonly source: 'declared' | 'learnt' };
+    readonly stated?: StatedSnapshot;
   }[];
 }
 
@@ -82,10 +115,11 @@ export interface Inspected {
   readonly table: StateTable;
   readonly permits: PermitSource;
   readonly store: { readonly kind: string; readonly shared: boolean };
+  readonly storeTrouble: string | undefined;
 }
 
 export function inspect(subject: Inspected, now: number): Snapshot {
-  const { name, configuration, pools, table, permits, store } = subject;
+  const { name, configuration, pools, table, permits, store, storeTrouble } = subject;
   const members = new Map<string, { member: Member; obstacle: Obstacle | undefined }>();
   for (const pool of pools.values()) {
     for (const { contender, obstacle } of pool.obstacles(now)) {
@@ -98,7 +132,11 @@ export function inspect(subject: Inspected, now: number): Snapshot {
   return {
     name,
     at: now,
-    store: { kind: store.kind, shared: store.shared },
+    store: {
+      kind: store.kind,
+      shared: store.shared,
+      ...(storeTrouble === undefined ? {} : { trouble: storeTrouble }),
+    },
     sources: configuration.sources,
     notes: configuration.notes,
     services: [...configuration.services.values()].map(({ name: service, strategy, providers }) => {
@@ -121,7 +159,7 @@ export function inspect(subject: Inspected, now: number): Snapshot {
   };
 }
 
-export function explain(pool: Pool, strategy: string, now: number): Explanation {
+export function explain(pool: Pool, strategy: string, table: StateTable, now: number): Explanation {
   const next = pool.next();
   const rows = pool.obstacles(now).toSorted((a, b) => a.contender.priority - b.contender.priority);
   return {
@@ -137,6 +175,10 @@ export function explain(pool: Pool, strategy: string, now: number): Explanation 
         (member === next ? `chosen by ${strategy}` : `usable, passed over by ${strategy}`),
       ...(obstacle?.until === undefined ? {} : { until: obstacle.until }),
       ...(obstacle?.source === undefined ? {} : { source: obstacle.source }),
+      ...(member.bucketSource === 'own'
+        ? {}
+        : { bucket: { name: member.bucket.name, source: member.bucketSource } }),
+      ...statedOf(member, table, now),
     })),
   };
 }
@@ -154,6 +196,7 @@ function keySnapshot(
     id: member.keyId,
     provider: member.provider.id,
     bucket: member.bucket.name,
+    bucketSource: member.bucketSource,
     foundIn: member.credential.origin,
     state: stateOf(table, member, obstacle, now),
     ...(obstacle === undefined ? {} : { reason: obstacle.because }),
@@ -163,9 +206,23 @@ function keySnapshot(
     failures: table.get(key, COUNTER.failures),
     inFlight: table.get(key, COUNTER.inFlight),
     latencyMs: table.get(key, COUNTER.latencyUs) / 1_000,
-    limits: member.bucket.windows.map(({ requests, perMs }) => ({ requests, perMs })),
+    limits: limitsOf(member, permits),
     ...(permitsLeft === undefined ? {} : { permitsLeft }),
+    ...statedOf(member, table, now),
   };
+}
+
+function limitsOf({ bucket }: Member, permits: PermitSource): LimitSnapshot[] {
+  const inForce = permits.limits(bucket);
+  return bucket.windows.map(({ requests, perMs }, index) => {
+    const stated = inForce[index] ?? requests;
+    return { requests, perMs, ...(stated === requests ? {} : { stated }) };
+  });
+}
+
+function statedOf({ rows }: Member, table: StateTable, now: number): { stated?: StatedSnapshot } {
+  const stated = table.allowances.read(rows.bucket, now);
+  return stated === undefined ? {} : { stated };
 }
 
 function stateOf(

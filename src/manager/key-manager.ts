@@ -12,8 +12,9 @@ import type { EventName, Events, Listener } from './events.js';
 import { explain, inspect } from './inspection.js';
 import type { Explanation, Snapshot } from './inspection.js';
 import { Lease } from './lease.js';
-import { callFetch, callRun } from './library-calls.js';
+import { callRun } from './library-calls.js';
 import type { Adapters, RunOptions } from './library-calls.js';
+import { callFetch } from './library-fetch.js';
 import type { ManagedOrigins } from './managed-origins.js';
 import type { Member } from './members.js';
 import type { KeyManagerOptions, KeyManagerSeams } from './options.js';
@@ -114,7 +115,10 @@ export class KeyManager implements AsyncDisposable {
     return callRun(this, this.poolOf(service), work, options);
   }
 
-  /** `fetch` with key, base URL and failover; `path` is relative to the provider's base URL. */
+  /**
+   * `fetch` with key, base URL and failover; `path` is relative to the provider's base URL. For a service with
+   * `rewrite` it is what follows `protocol.pathPrefix`, and a model is named as the first provider calls it.
+   */
   fetch(service: string, path: string, init: RequestInit = {}): Promise<Response> {
     const send = (url: string, request: RequestInit): Promise<Response> =>
       (this.#options.fetch ?? globalThis.fetch)(url, request);
@@ -160,6 +164,7 @@ export class KeyManager implements AsyncDisposable {
         table: this.table,
         permits: this.#engine.permits,
         store: this.store,
+        storeTrouble: this.#engine.storeTrouble,
       },
       this.now(),
     );
@@ -168,7 +173,7 @@ export class KeyManager implements AsyncDisposable {
   /** Which key the next request of this service gets, and what stands in the way of the others. */
   explain(service: string): Explanation {
     const strategy = this.configuration.services.get(service)?.strategy ?? 'priority';
-    return explain(this.poolOf(service), strategy, this.now());
+    return explain(this.poolOf(service), strategy, this.table, this.now());
   }
 
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
@@ -237,10 +242,16 @@ export class KeyManager implements AsyncDisposable {
     return this.#engine.roster.pools.get(service);
   }
 
+  /** The keys of this provider alone, whatever a service of its name holds. */
+  poolOfProvider(id: string): Pool | undefined {
+    return this.#engine.roster.poolOfProvider(id);
+  }
+
   /** Begins a request that may be sent several times. */
   exchange(pool: Pool, facts: RequestFacts): Exchange {
-    const { random } = this.#engine.context;
-    return new Exchange({ now: () => this.now(), random, events: this.events }, pool, facts);
+    const { context, verdicts } = this.#engine;
+    const { random } = context;
+    return new Exchange({ now: () => this.now(), random, events: this.events, verdicts }, pool, facts);
   }
 
   /** State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`. */

@@ -1,4 +1,6 @@
+import type { ServiceDefinition } from '../config/configuration.js';
 import type { ProviderDefinition } from '../core/provider.js';
+import { ServiceCrossing } from './crossing.js';
 import type { Lease } from './lease.js';
 import type { Member } from './members.js';
 import type { Pool } from './pool.js';
@@ -38,13 +40,26 @@ export interface Crossing {
   covers(path: string): boolean;
   /** Ids of providers that cannot answer; `body` is undefined where there is none or it could not be collected. */
   unfit(path: string, body: Uint8Array | undefined): ReadonlySet<string>;
+  /**
+   * Whether a text, such as the value of a header, holds a key of the provider that the request was made for; such a
+   * header does not go along, whatever its name.
+   */
+  holdsKey(text: string): boolean;
   /** The request for the lease's provider, key included; undefined where that is the provider it was made for. */
   translate(path: string, body: Uint8Array | undefined, lease: Lease): Translation | undefined;
+}
+
+interface Pools {
+  /** By service. */
+  readonly pools: ReadonlyMap<string, Pool>;
+  /** A pool of this provider's keys and no others. */
+  poolOfProvider(id: string): Pool | undefined;
 }
 
 /** Finds the provider of a request by scheme, host and port; nothing else about a request can choose one. */
 export class ManagedOrigins {
   #byOrigin = new Map<string, ManagedOrigin>();
+  #crossings: readonly ServiceCrossing[] = [];
   /** Keys by provider, as texts; only ever added to. */
   readonly #keys = new Map<string, Set<string>>();
 
@@ -52,18 +67,32 @@ export class ManagedOrigins {
   adopt(
     providers: Iterable<ProviderDefinition>,
     members: Iterable<Member>,
-    pools: ReadonlyMap<string, Pool>,
+    pools: Pools,
+    services: Iterable<ServiceDefinition>,
   ): void {
     for (const { provider, credential } of members) this.#keysOf(provider.id).add(credential.secret.reveal());
     const byOrigin = new Map<string, ManagedOrigin>();
-    for (const provider of providers) {
-      const pool = pools.get(provider.id);
+    const known = new Map([...providers].map((provider) => [provider.id, provider]));
+    this.#crossings = this.#crossingsOf(services, known, pools);
+    for (const provider of known.values()) {
+      const pool = pools.poolOfProvider(provider.id);
       if (pool === undefined || provider.signed) continue;
       const keys = this.#keysOf(provider.id);
-      const managed: ManagedOrigin = { provider, pool, isKnownKey: (text) => keys.has(text) };
+      const crossing = this.#crossings.find(({ home }) => home.id === provider.id);
+      const managed: ManagedOrigin = {
+        provider,
+        pool,
+        isKnownKey: (text) => keys.has(text),
+        ...(crossing === undefined ? {} : { crossing }),
+      };
       for (const origin of provider.origins) byOrigin.set(new URL(origin).origin, managed);
     }
     this.#byOrigin = byOrigin;
+  }
+
+  /** Another text that stands for a key of this provider: a virtual key. */
+  addKey(provider: string, text: string): void {
+    this.#keysOf(provider).add(text);
   }
 
   /** `origin` as `new URL(…).origin` writes it: no default port, no path. */
@@ -71,8 +100,29 @@ export class ManagedOrigins {
     return this.#byOrigin.get(origin);
   }
 
+  /** What requests to a service by its name cross with: they are made for its first provider. */
+  crossingOf(service: string): ServiceCrossing | undefined {
+    return this.#crossings.find(({ pool }) => pool.service === service);
+  }
+
   get size(): number {
     return this.#byOrigin.size;
+  }
+
+  /** One for each provider of each service with `rewrite`, in the order of the service. */
+  #crossingsOf(
+    services: Iterable<ServiceDefinition>,
+    providers: ReadonlyMap<string, ProviderDefinition>,
+    { pools }: Pools,
+  ): ServiceCrossing[] {
+    return [...services].flatMap(({ name, providers: ids, rewrite }) => {
+      const pool = pools.get(name);
+      if (rewrite === undefined || pool === undefined) return [];
+      return ids.flatMap((id) => {
+        const home = providers.get(id);
+        return home === undefined ? [] : [new ServiceCrossing(home, pool, rewrite, this.#keysOf(id))];
+      });
+    });
   }
 
   #keysOf(provider: string): Set<string> {

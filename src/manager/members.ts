@@ -25,6 +25,9 @@ interface Rows {
   readonly provider: number;
 }
 
+/** How a bucket became one: of a key alone, named in the configuration, or joined since answers name one owner. */
+export type BucketSource = 'own' | 'declared' | 'learnt';
+
 /** A credential in its place: where its numbers stand in the table, and whose allowance it spends. */
 export class Member {
   readonly credential: Credential;
@@ -32,6 +35,7 @@ export class Member {
   readonly keyId: string;
   readonly provider: ProviderDefinition;
   readonly bucket: Bucket;
+  readonly bucketSource: BucketSource;
   readonly #table: StateTable;
   readonly #fingerprintKey: () => Uint8Array;
   #subjects: Names | undefined;
@@ -42,11 +46,14 @@ export class Member {
     provider: ProviderDefinition,
     table: StateTable,
     fingerprintKey: () => Uint8Array,
+    learnt?: Bucket,
   ) {
     this.credential = credential;
     this.keyId = keyIdOf(credential);
     this.provider = provider;
-    this.bucket = {
+    this.bucketSource =
+      learnt !== undefined ? 'learnt' : credential.bucketDeclared === true ? 'declared' : 'own';
+    this.bucket = learnt ?? {
       name: `${provider.id}/${credential.bucket}`,
       windows: credential.limits ?? provider.limits,
     };
@@ -62,6 +69,11 @@ export class Member {
       bucket: `bucket:${this.bucket.name}`,
       provider: `provider:${this.provider.id}`,
     });
+  }
+
+  /** The same key in a bucket that it was found to share. */
+  joined(bucket: Bucket): Member {
+    return new Member(this.credential, this.provider, this.#table, this.#fingerprintKey, bucket);
   }
 
   /** Their rows in the table. */
@@ -121,9 +133,13 @@ export class MemberContender implements Contender {
   }
 
   get remaining(): number | undefined {
-    const { bucket } = this.member;
-    const left = this.#permits.left(bucket, this.#table.now());
-    if (left === undefined) return undefined;
-    return left / Math.min(...bucket.windows.map((window) => window.requests));
+    const { bucket, rows } = this.member;
+    const now = this.#table.now();
+    const left = this.#permits.left(bucket, now);
+    const counted =
+      left === undefined ? undefined : left / Math.min(...bucket.windows.map((window) => window.requests));
+    const stated = this.#table.allowances.read(rows.bucket, now);
+    if (stated?.limit === undefined) return counted;
+    return Math.min(counted ?? 1, stated.left / stated.limit);
   }
 }

@@ -11,6 +11,7 @@ export class Notices {
   readonly #logger: Logger;
   readonly #now: Clock;
   #latest = '';
+  #degraded: string | undefined;
 
   constructor(events: Events, logger: Logger, now: Clock) {
     this.#events = events;
@@ -18,8 +19,14 @@ export class Notices {
     this.#now = now;
   }
 
+  /** Why nothing is shared for now; undefined while the store is as it should be. */
+  get degraded(): string | undefined {
+    return this.#degraded;
+  }
+
   tell(notice: StoreNotice): void {
     const { kind, message, fix } = notice;
+    if (kind !== 'set-aside') this.#degraded = kind === 'degraded' ? message : undefined;
     this.#events.emit(EVENT_OF[kind], { message, fix, at: this.#now() });
     if (this.#latest === kind + message) return;
     this.#latest = kind + message;

@@ -1,13 +1,18 @@
 import type { MaybePromise } from '../core/ports.js';
 import type { Obstacle, Strategy } from '../core/select.js';
 import { obstacleOf, slowStartObstacle, strategies } from '../core/select.js';
+import type { ResponseHead } from '../providers/response-head.js';
+import type { Withheld } from '../state/allowances.js';
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import { healthScore } from './health-score.js';
+import { learnFrom } from './learnt-limits.js';
+import type { LearningContext } from './learnt-limits.js';
 import { Lease } from './lease.js';
 import type { LeaseOwner } from './lease.js';
 import type { Member, MemberContender } from './members.js';
 import { standingOf } from './members.js';
+import type { Owners } from './owners.js';
 import type { Permit, PermitSource, Shortage } from './permits.js';
 import { isShortage } from './permits.js';
 import { leavePlace, takeLastResortPlace, takePlace } from './places.js';
@@ -33,11 +38,14 @@ export interface AcquireOptions {
 export interface PoolContext extends LeaseOwner {
   readonly table: StateTable;
   readonly permits: PermitSource;
+  readonly owners: Pick<Owners, 'learn'>;
   readonly random: () => number;
   /** A lease went out; `recordEnd` says when it is over. */
   leaseOut(): void;
   /** A bucket ran out of permits. */
   onShortage(member: Member, retryAt: number): void;
+  /** The table has changed. */
+  onGeneration(): void;
   /** An open deadline ends at this moment; cached choices are stale then. */
   expireAt(at: number): void;
 }
@@ -47,11 +55,15 @@ const SHORTAGE_RECHECK_MS = 2_000;
 /** While requests of other threads hold a key's slow start, no event of ours tells when they are answered. */
 const BUSY_RECHECK_MS = 25;
 
+/** What number a lease has among those of its bucket, where a provider states what is left of it. */
+const grantNumbers = new WeakMap<Lease, number>();
+
 /** The keys that can serve one service, and the choice among them. */
 export class Pool {
   readonly service: string;
   readonly room: WaitingRoom;
   readonly #context: PoolContext;
+  readonly #learning: LearningContext;
   #contenders: readonly MemberContender[] = [];
   #strategy: Strategy = strategies.priority;
   #failoverThreshold = 0;
@@ -67,6 +79,10 @@ export class Pool {
     this.service = service;
     this.room = new WaitingRoom(() => context.now());
     this.#context = context;
+    this.#learning = {
+      ...context,
+      onShortage: (member, retryAt) => this.learnShortage(member, retryAt),
+    };
   }
 
   get contenders(): readonly MemberContender[] {
@@ -168,6 +184,7 @@ export class Pool {
     const { table } = this.#context;
     const generation = table.generation;
     if (this.#generation === generation && now < this.#changesAt) return;
+    if (this.#generation !== generation) this.#context.onGeneration();
     let changesAt = Number.POSITIVE_INFINITY;
     this.#eligible = this.#contenders.filter(({ member }) => {
       const obstacle = obstacleOf(standingOf(member, table), now);
@@ -212,14 +229,27 @@ export class Pool {
         rest = rest.filter((candidate) => candidate !== chosen);
         continue;
       }
-      const lease = this.#leaseOf(member, now);
-      if (lease !== undefined && !(lease instanceof Promise)) return lease;
       const others = rest.filter((candidate) => candidate.member.rows.bucket !== member.rows.bucket);
+      const granted = table.allowances.take(member.rows.bucket, now);
+      if (typeof granted === 'object') {
+        busy = this.#withhold(member, granted) || busy;
+        rest = others;
+        continue;
+      }
+      const lease = this.#leaseOf(member, now, granted);
+      if (lease !== undefined && !(lease instanceof Promise)) return lease;
       if (lease !== undefined) {
         return lease.then((taken) => this.#unlessOut(taken) ?? this.#tryOneOf(others, excluded, now));
       }
       rest = others;
     }
+  }
+
+  /** Leaves the place of a request that the provider would only refuse; whether an answer under way will tell more. */
+  #withhold(member: Member, { until }: Withheld): boolean {
+    leavePlace(member, this.#context.table);
+    if (until !== undefined) this.learnShortage(member, until);
+    return until === undefined;
   }
 
   /** The lease, unless its key was taken out of use while the permit was under way. */
@@ -242,24 +272,32 @@ export class Pool {
   }
 
   /** A lease for a member in which this request has a place; undefined, and the place left, where permits are out. */
-  #leaseOf(member: Member, now: number): MaybePromise<Lease | undefined> {
+  #leaseOf(member: Member, now: number, granted?: number): MaybePromise<Lease | undefined> {
     const leave = (error: unknown): never => {
-      leavePlace(member, this.#context.table);
+      this.#leave(member, granted);
       throw error;
     };
     try {
       const permit = this.#context.permits.take(member.bucket, now);
-      if (permit instanceof Promise) return permit.then((taken) => this.#leaseWith(member, taken), leave);
-      return this.#leaseWith(member, permit);
+      if (permit instanceof Promise) {
+        return permit.then((taken) => this.#leaseWith(member, taken, granted), leave);
+      }
+      return this.#leaseWith(member, permit, granted);
     } catch (error) {
       return leave(error);
     }
   }
 
-  #leaseWith(member: Member, permit: Permit | Shortage): Lease | undefined {
+  #leave(member: Member, granted: number | undefined): void {
+    const { table } = this.#context;
+    leavePlace(member, table);
+    if (granted !== undefined) table.allowances.giveBack(member.rows.bucket, this.#context.now());
+  }
+
+  #leaseWith(member: Member, permit: Permit | Shortage, granted?: number): Lease | undefined {
     const { table } = this.#context;
     if (isShortage(permit)) {
-      leavePlace(member, table);
+      this.#leave(member, granted);
       this.#noteShortage(member, permit.retryAt, this.#context.now() + SHORTAGE_RECHECK_MS);
       return undefined;
     }
@@ -267,7 +305,23 @@ export class Pool {
     table.add(member.rows.key, COUNTER.uses, 1);
     table.add(member.rows.key, COUNTER.inFlight, 1);
     this.#context.leaseOut();
-    return new Lease(this.#context, this.service, member, permit, seenVersions(member, table));
+    if (granted === undefined) {
+      return new Lease(this.#context, this.service, member, permit, seenVersions(member, table));
+    }
+    const counted = { ...permit, giveBack: () => this.#uncount(member, permit) };
+    const lease = new Lease(this.#context, this.service, member, counted, seenVersions(member, table));
+    grantNumbers.set(lease, granted);
+    return lease;
+  }
+
+  #uncount(member: Member, permit: Permit): void {
+    permit.giveBack();
+    this.#context.table.allowances.giveBack(member.rows.bucket, this.#context.now());
+  }
+
+  /** Takes up what the head of an answer tells of its key. Call it for every answer, before its outcome is reported. */
+  learn(lease: Lease, head: ResponseHead): void {
+    learnFrom(lease, head, grantNumbers.get(lease), this.#learning);
   }
 
   /** A provider said that the bucket's allowance is spent until then: nothing is sent that would only be refused. */

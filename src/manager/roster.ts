@@ -1,10 +1,16 @@
 import type { Configuration, ServiceDefinition } from '../config/configuration.js';
+import type { Credential } from '../core/credential.js';
+import { keyIdOf } from '../core/credential.js';
 import { KeymuxError } from '../core/errors.js';
+import type { ProviderDefinition } from '../core/provider.js';
 import { strategies } from '../core/select.js';
 import { ManagedOrigins } from './managed-origins.js';
 import { Member, MemberContender } from './members.js';
+import type { Owners } from './owners.js';
 import { Pool } from './pool.js';
 import type { PoolContext } from './pool.js';
+import { findSharedBuckets } from './shared-buckets.js';
+import type { SharedBucket } from './shared-buckets.js';
 
 /** A provider's place in a service weighs more than any priority of a key within its provider. */
 const PROVIDER_STEP = 1_000_000_000;
@@ -14,14 +20,23 @@ export class Roster {
   readonly origins = new ManagedOrigins();
   readonly #context: PoolContext;
   readonly #fingerprintKey: () => Uint8Array;
+  readonly #owners: Owners;
   readonly #pools = new Map<string, Pool>();
   #configuration: Configuration;
   #members: ReadonlyMap<string, Member> = new Map();
+  #sharedBuckets: readonly SharedBucket[] = [];
+  #ownersKnown = 0;
 
   /** Empty until `adopt`. */
-  constructor(context: PoolContext, fingerprintKey: () => Uint8Array, configuration: Configuration) {
+  constructor(
+    context: PoolContext,
+    fingerprintKey: () => Uint8Array,
+    owners: Owners,
+    configuration: Configuration,
+  ) {
     this.#context = context;
     this.#fingerprintKey = fingerprintKey;
+    this.#owners = owners;
     this.#configuration = configuration;
   }
 
@@ -31,6 +46,16 @@ export class Roster {
 
   get members(): ReadonlyMap<string, Member> {
     return this.#members;
+  }
+
+  /** Buckets that keys share since answers name one owner for them. */
+  get sharedBuckets(): readonly SharedBucket[] {
+    return this.#sharedBuckets;
+  }
+
+  /** More owners became known than `adopt` had regard to. */
+  get isOutdated(): boolean {
+    return this.#context.table.ownersKnown !== this.#ownersKnown;
   }
 
   get pools(): ReadonlyMap<string, Pool> {
@@ -43,13 +68,22 @@ export class Roster {
     for (const credential of configuration.credentials) {
       const provider = configuration.providers.get(credential.provider);
       if (provider === undefined) continue;
-      const member = new Member(credential, provider, this.#context.table, this.#fingerprintKey);
+      const member =
+        this.#unchanged(credential, provider) ??
+        new Member(credential, provider, this.#context.table, this.#fingerprintKey);
       members.set(member.keyId, member);
     }
     this.#configuration = configuration;
+    this.#shareBuckets(members);
     this.#members = members;
     this.#adoptServices(servicesOf(configuration));
-    this.origins.adopt(configuration.providers.values(), members.values(), this.#pools);
+    const { providers, services } = configuration;
+    this.origins.adopt(providers.values(), members.values(), this, services.values());
+  }
+
+  /** The pool that holds the keys of this provider alone, also where a service of its name holds others. */
+  poolOfProvider(id: string): Pool | undefined {
+    return this.#pools.get(aloneName(id)) ?? this.#pools.get(id);
   }
 
   /** Throws `KEYMUX_UNKNOWN_SERVICE`. */
@@ -83,16 +117,34 @@ export class Roster {
     for (const pool of this.#pools.values()) pool.close();
   }
 
+  /** Requests under way remember the members that they met. */
+  #unchanged(credential: Credential, provider: ProviderDefinition): Member | undefined {
+    const member = this.#members.get(keyIdOf(credential));
+    const isSame = member?.credential === credential && member.provider === provider;
+    return isSame && member.bucketSource !== 'learnt' ? member : undefined;
+  }
+
+  #shareBuckets(members: Map<string, Member>): void {
+    this.#ownersKnown = this.#context.table.ownersKnown;
+    this.#sharedBuckets =
+      this.#ownersKnown === 0
+        ? []
+        : findSharedBuckets(members.values(), (member) => this.#owners.ownerOf(member));
+    for (const { bucket, members: sharing } of this.#sharedBuckets) {
+      for (const member of sharing) members.set(member.keyId, member.joined(bucket));
+    }
+  }
+
   #adoptServices(services: ReadonlyMap<string, ServiceDefinition>): void {
     for (const [name, pool] of this.#pools) {
       if (services.has(name)) continue;
       pool.close();
       this.#pools.delete(name);
     }
-    for (const service of services.values()) {
-      const pool = this.#pools.get(service.name) ?? new Pool(service.name, this.#context);
+    for (const [name, service] of services) {
+      const pool = this.#pools.get(name) ?? new Pool(service.name, this.#context);
       pool.adopt(this.#contendersOf(service), strategies[service.strategy], service.failoverThreshold ?? 0);
-      this.#pools.set(service.name, pool);
+      this.#pools.set(name, pool);
     }
   }
 
@@ -109,12 +161,19 @@ export class Roster {
   }
 }
 
-/** A provider can always be asked for by its own name, also where a service of that name means something else. */
+/** A provider is its own service, under its own name or, where a service of that name holds others too, beside it. */
 function servicesOf(configuration: Configuration): ReadonlyMap<string, ServiceDefinition> {
   const services = new Map<string, ServiceDefinition>(configuration.services);
   for (const provider of configuration.providers.keys()) {
-    if (services.has(provider)) continue;
-    services.set(provider, { name: provider, providers: [provider], strategy: 'priority', implicit: true });
+    const declared = configuration.services.get(provider);
+    if (declared !== undefined && declared.providers.every((id) => id === provider)) continue;
+    const alone = { name: provider, providers: [provider], strategy: 'priority', implicit: true } as const;
+    services.set(declared === undefined ? provider : aloneName(provider), alone);
   }
   return services;
+}
+
+/** No service that is declared can be called this. */
+function aloneName(provider: string): string {
+  return `${provider}/`;
 }

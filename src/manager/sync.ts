@@ -3,6 +3,7 @@ import type { HealthRecord, Store, StoredState, UsageDelta } from '../core/ports
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import type { Member } from './members.js';
+import { isOwnerRecord } from './owners.js';
 
 const USAGE_EVERY_MS = 1_000;
 
@@ -11,6 +12,7 @@ export class Sync {
   readonly #table: StateTable;
   readonly #onTrouble: (error: unknown) => void;
   readonly #onChange: () => void;
+  readonly #onOwner: (subject: string, rowOf: (keySubject: string) => number | undefined) => void;
   /** Row of the table by name of the subject. */
   readonly #rows = new Map<string, number>();
   readonly #reported = new Map<string, { requests: number; failures: number }>();
@@ -27,12 +29,18 @@ export class Sync {
   constructor(
     store: Store,
     table: StateTable,
-    hooks: { onTrouble: (error: unknown) => void; onChange: () => void },
+    hooks: {
+      onTrouble: (error: unknown) => void;
+      onChange: () => void;
+      /** A record of `Owners` was read. */
+      onOwner: (subject: string, rowOf: (keySubject: string) => number | undefined) => void;
+    },
   ) {
     this.#store = store;
     this.#table = table;
     this.#onTrouble = hooks.onTrouble;
     this.#onChange = hooks.onChange;
+    this.#onOwner = hooks.onOwner;
   }
 
   track(members: Iterable<Member>): void {
@@ -129,6 +137,10 @@ export class Sync {
 
   #apply(records: readonly HealthRecord[]): void {
     for (const record of records) {
+      if (isOwnerRecord(record.subject)) {
+        this.#onOwner(record.subject, (keySubject) => this.#rows.get(keySubject));
+        continue;
+      }
       const row = this.#rows.get(record.subject);
       if (row === undefined) continue;
       this.#table.restore(row, record.health);

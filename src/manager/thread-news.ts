@@ -1,29 +1,55 @@
-/** How the threads of a process pass their configuration on: keys in the open, since a clone carries no `Secret`. */
+/**
+ * How the threads of a process pass their configuration on: keys in the open, since a clone carries no `Secret`, but for
+ * those of virtual providers, which each thread reads from their source.
+ */
 import { BroadcastChannel } from 'node:worker_threads';
 import type { Configuration } from '../config/configuration.js';
-import type { Credential } from '../core/credential.js';
+import { readEnvironment } from '../config/environment.js';
+import { readReference } from '../config/reference.js';
+import type { Credential, KeySource } from '../core/credential.js';
+import { keyIdOf } from '../core/credential.js';
+import { KeymuxError } from '../core/errors.js';
 import { Secret } from '../core/secret.js';
+import { isTemplateValue } from '../providers/key-shape.js';
 
 const CHANNEL = 'keymux:configuration';
 
+type PortableCredential = Omit<Credential, 'secret'> & { readonly secret: string | KeySource };
+
 export type PortableConfiguration = Omit<Configuration, 'credentials'> & {
-  readonly credentials: readonly (Omit<Credential, 'secret'> & { readonly secret: string })[];
+  readonly credentials: readonly PortableCredential[];
 };
 
 export function toPortable(configuration: Configuration): PortableConfiguration {
   const credentials = configuration.credentials.map((credential) => ({
     ...credential,
-    secret: credential.secret.reveal(),
+    secret: credential.source ?? credential.secret.reveal(),
   }));
   return { ...configuration, credentials };
 }
 
+/** A key that cannot be read here is left out, with a note. */
 export function fromPortable(portable: PortableConfiguration): Configuration {
-  const credentials = portable.credentials.map((credential) => ({
-    ...credential,
-    secret: new Secret(credential.secret),
-  }));
-  return { ...portable, credentials };
+  const notes = [...portable.notes];
+  const credentials = portable.credentials.flatMap((credential): Credential[] => {
+    try {
+      return [{ ...credential, secret: secretOf(credential) }];
+    } catch (error) {
+      if (!(error instanceof KeymuxError)) throw error;
+      notes.push(`${error.message} ${error.fix}`);
+      return [];
+    }
+  });
+  return { ...portable, credentials, notes };
+}
+
+function secretOf(credential: PortableCredential): Secret {
+  const { secret } = credential;
+  if (typeof secret === 'string') return new Secret(secret);
+  const environment = readEnvironment(process.env, process.cwd());
+  const { reference, folder } = secret;
+  return readReference(reference, { environment, folder, keyId: keyIdOf(credential), isTemplateValue })
+    .secret;
 }
 
 /** Tells the threads that run already; those to come find the configuration where they find the table. */

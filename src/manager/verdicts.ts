@@ -20,6 +20,20 @@ export interface VerdictContext {
   random(): number;
 }
 
+/** Answers that blame a key, and that a key alone can explain no better than a broken login can. */
+const REFUSALS_OF_A_KEY: ReadonlySet<Outcome['kind']> = new Set<Outcome['kind']>(['rejected', 'restricted']);
+
+export interface ProviderStanding {
+  readonly version: number;
+  readonly strikes: number;
+}
+
+/** A rest of a key or bucket, as it stood when a request met it. */
+export interface Penalty {
+  readonly who: 'key' | 'bucket';
+  readonly version: number;
+}
+
 export class Verdicts {
   readonly #context: VerdictContext;
 
@@ -44,12 +58,49 @@ export class Verdicts {
         this.#update(member, outcome.scope, outcome, seen);
     }
     recordHealth(this.#context.table, rows.provider, blamesProvider, this.#context.now());
-    this.#update(member, 'provider', blamesProvider ? outcome : SUCCESS, seen);
+    if (blamesProvider) this.#update(member, 'provider', outcome, seen);
+    // A refused key may as well be the provider's own trouble: a login that is broken for everybody.
+    else if (!REFUSALS_OF_A_KEY.has(outcome.kind)) this.#update(member, 'provider', SUCCESS, seen);
+  }
+
+  /** The rest in which an outcome left whom it blamed; undefined where there is none, or for another reason. */
+  penaltyFor({ rows }: Member, { kind, scope }: Outcome): Penalty | undefined {
+    if (scope !== 'key' && scope !== 'bucket') return undefined;
+    const health = this.#context.table.health(rows[scope]);
+    if (health.status !== 'resting' || health.reason !== kind) return undefined;
+    return { who: scope, version: health.version };
+  }
+
+  /** Takes back a penalty that was not deserved, unless its subject has moved on since. */
+  retract(member: Member, { who, version }: Penalty): void {
+    this.#change(member, who, { type: 'retract', version });
+  }
+
+  /** What a provider owes to its circuit so far; for `strikeProvider`. */
+  providerStanding({ rows }: Member): ProviderStanding {
+    const { table } = this.#context;
+    return { version: table.version(rows.provider), strikes: table.strikes(rows.provider) ?? 0 };
+  }
+
+  /**
+   * The provider's own trouble, beside what a lease reported. Strikes are added to those of `seen`, which a good
+   * beginning of the same answer may have wiped out.
+   */
+  strikeProvider(member: Member, outcome: Outcome, seen: ProviderStanding): void {
+    const { table } = this.#context;
+    recordHealth(table, member.rows.provider, true, this.#context.now());
+    const event: HealthEvent = { type: 'outcome', outcome, seenVersion: seen.version };
+    for (let strikes = table.strikes(member.rows.provider) ?? 0; strikes < seen.strikes; strikes++) {
+      this.#change(member, 'provider', event);
+    }
+    this.#change(member, 'provider', event);
   }
 
   /** A person says that all is well. */
   reset(member: Member): void {
     this.#context.table.setBlockedUntil(member.rows.bucket, 0);
+    this.#context.table.allowances.forget(member.rows.bucket);
+    this.#context.table.bumpGeneration();
     for (const who of ['key', 'bucket', 'provider'] as const) this.#change(member, who, { type: 'reset' });
   }
 

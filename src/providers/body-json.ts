@@ -96,13 +96,3 @@ function parseCut(text: string): unknown {
   const textAtCut = inText ? parse(`${text.replace(/\\(?:u[\da-f]{0,3})?$/i, '')}"${closing}`) : undefined;
   return textAtCut ?? parse(text.slice(0, completeUntil) + closing);
 }
-
-/** The data of the first server-sent event that has any; as far as it was read. */
-export function firstEventData(text: string): string {
-  const data: string[] = [];
-  for (const line of text.replace(/^\uFEFF/, '').split(/\r\n|\r|\n/)) {
-    if (line === '' && data.length > 0) break;
-    if (line.startsWith('data:')) data.push(line.slice(line[5] === ' ' ? 6 : 5));
-  }
-  return data.join('\n');
-}

@@ -6,14 +6,15 @@ import { nextReset } from '../core/quota.js';
 import { waitInBody } from './body-wait.js';
 import type { ResponseHead } from './response-head.js';
 import { retryAfter, windowReset, type StatedWait } from './retry-after.js';
+import { rulesFor } from './rule-index.js';
 import {
+  bodyKindOf,
   bodyMatches,
   bodyMayMatch,
-  describeRule,
   hasBody,
-  headMatches,
-  looksIntoBody,
+  headerMatches,
   viewBody,
+  type BodyKind,
   type BodyView,
 } from './rule-match.js';
 
@@ -34,10 +35,21 @@ interface Finding extends Pick<ErrorRule, 'outcome' | 'scope' | 'window'> {
 export function headVerdict(provider: Classified, head: ResponseHead, now: number): Outcome | 'needs-body' {
   const finding = find(provider, head, undefined);
   if (finding === 'needs-body') return finding;
+  if (finding === PLAIN) return PLAIN_SUCCESS;
   const wait = waitInHead(finding, provider, head, now);
   if (wait === undefined && isOfWindow(finding) && hasBody(head)) return 'needs-body';
   return outcomeOf(provider, finding, head, wait ?? waitByWindow(finding, now));
 }
+
+/** What most answers are; the same objects for all of them, since every request waits for this. */
+const PLAIN: Finding = { outcome: 'success', evidence: 'status 200' };
+const PLAIN_SUCCESS: Outcome = {
+  kind: 'success',
+  scope: DEFAULT_SCOPE.success,
+  status: 200,
+  evidence: 'status 200',
+  executed: 'yes',
+};
 
 /**
  * The outcome of a whole response. `bodyText` is the beginning of its decoded body, of any length: `peekText`
@@ -58,35 +70,25 @@ export function bodyVerdict(
   return outcomeOf(provider, finding, head, wait);
 }
 
-/** Refusals that mean the same everywhere; tried after the provider's own rules. */
-const COMMON_RULES: readonly ErrorRule[] = [
-  { status: 403, header: { name: 'x-ratelimit-remaining', match: '^\\s*0\\s*$' }, outcome: 'rate-limited' },
-  {
-    status: 429,
-    json: '$.error.code',
-    match: '^(insufficient_quota|billing_not_active|billing_hard_limit_reached)$',
-    outcome: 'quota-exhausted',
-  },
-];
-
 function find(provider: Classified, head: ResponseHead, body: BodyView): Finding;
 function find(provider: Classified, head: ResponseHead, body: undefined): Finding | 'needs-body';
 function find(provider: Classified, head: ResponseHead, body: BodyView | undefined): Finding | 'needs-body' {
-  for (const rules of [provider.errors, COMMON_RULES]) {
-    for (const rule of rules) {
-      if (!headMatches(rule, head)) continue;
-      if (looksIntoBody(rule)) {
-        if (!bodyMayMatch(rule, head)) continue;
-        if (body === undefined) return 'needs-body';
-        if (!bodyMatches(rule, body)) continue;
-      }
-      return { ...rule, evidence: describeRule(rule) };
+  let kind: BodyKind | undefined;
+  for (const { rule, looksIntoBody, evidence } of rulesFor(provider.errors, head.status)) {
+    if (!headerMatches(rule, head)) continue;
+    if (looksIntoBody) {
+      kind ??= bodyKindOf(head);
+      if (!bodyMayMatch(rule, kind)) continue;
+      if (body === undefined) return 'needs-body';
+      if (!bodyMatches(rule, body)) continue;
     }
+    return { ...rule, evidence };
   }
   return byStatus(head.status);
 }
 
 function byStatus(status: number): Finding {
+  if (status === 200) return PLAIN;
   const { outcome, ...rest } = STATUSES.get(status) ?? { outcome: byClass(status) };
   return { outcome, ...rest, evidence: `status ${status}` };
 }

@@ -103,8 +103,8 @@ export function parseTimestamp(text: string): number | undefined {
 }
 
 /**
- * The moment that a header names in any form seen in the wild: seconds from now, epoch seconds, epoch
- * milliseconds, a duration, an RFC 3339 timestamp or an HTTP date. Epoch milliseconds; `undefined` where it is
+ * The moment that a header names in any form seen in the wild: seconds from now, a time since 1970 in
+ * seconds, milliseconds, microseconds or nanoseconds, a duration, an RFC 3339 timestamp or an HTTP date. Epoch milliseconds; `undefined` where it is
  * none of these, is not ahead, or is further off than `LONGEST_WAIT_MS`.
  */
 export function parseInstant(value: string, now: number): number | undefined {
@@ -118,8 +118,12 @@ export function parseInstant(value: string, now: number): number | undefined {
 /** Numbers this large can only be a time since 1970: as a wait they would be out of reach. */
 const LEAST_EPOCH_SECONDS = 1e9;
 const LEAST_EPOCH_MS = 1e11;
+const LEAST_EPOCH_US = 1e14;
+const LEAST_EPOCH_NS = 1e17;
 
 function instantOfNumber(value: number, now: number): number {
+  if (value >= LEAST_EPOCH_NS) return value / 1e6;
+  if (value >= LEAST_EPOCH_US) return value / 1e3;
   if (value >= LEAST_EPOCH_MS) return value;
   return value >= LEAST_EPOCH_SECONDS ? value * SECOND_MS : now + value * SECOND_MS;
 }

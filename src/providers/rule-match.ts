@@ -1,17 +1,23 @@
 import type { ErrorRule } from '../core/provider.js';
-import { firstEventData, LONGEST_TEXT, readJson, valuesAt } from './body-json.js';
+import { LONGEST_TEXT, readJson, valuesAt } from './body-json.js';
+import { firstEventsData } from './first-events.js';
 import type { ResponseHead } from './response-head.js';
 
 /** The beginning of a body, read in each way at most once. */
 export interface BodyView {
   readonly text: string;
   json(): unknown;
-  event(): unknown;
+  /** The first events of a stream. */
+  events(): readonly unknown[];
 }
 
 export function viewBody(bodyText: string): BodyView {
   const text = bodyText.slice(0, LONGEST_TEXT);
-  return { text, json: once(() => readJson(text)), event: once(() => readJson(firstEventData(text))) };
+  return {
+    text,
+    json: once(() => readJson(text)),
+    events: once(() => firstEventsData(text).map(readJson)),
+  };
 }
 
 function once<T>(compute: () => T): () => T {
@@ -19,10 +25,11 @@ function once<T>(compute: () => T): () => T {
   return () => (result ??= { value: compute() }).value;
 }
 
-const READABLE = /json|text|csv|xml|javascript|event-stream|form-urlencoded/i;
+const READABLE = /json|text|csv|xml|javascript|event-stream|form-urlencoded|x-download/i;
+const EVENT_STREAM = /^\s*text\/event-stream/i;
 
 export function isEventStream(head: ResponseHead): boolean {
-  return /^\s*text\/event-stream/i.test(head.header('content-type') ?? '');
+  return EVENT_STREAM.test(head.header('content-type') ?? '');
 }
 
 /** Whether there is a body at all. */
@@ -35,30 +42,49 @@ export function looksIntoBody(rule: ErrorRule): boolean {
   return rule.json !== undefined || rule.sse !== undefined || rule.match !== undefined;
 }
 
-/** The part of a rule that the head decides. */
-export function headMatches(rule: ErrorRule, head: ResponseHead): boolean {
-  const { status, header } = rule;
-  if (typeof status === 'number' ? status !== head.status : status?.includes(head.status) === false)
-    return false;
+/** The header that a rule asks for; its status is known to fit. */
+export function headerMatches({ header }: ErrorRule, head: ResponseHead): boolean {
   if (header === undefined) return true;
   const value = head.header(header.name.toLowerCase());
   return value !== undefined && (header.match === undefined || matches(header.match, value));
 }
 
-/** Whether a body of this kind can hold what the rule looks for. Refusals are read whatever they call themselves. */
-export function bodyMayMatch(rule: ErrorRule, head: ResponseHead): boolean {
-  if (!hasBody(head)) return false;
-  if (rule.sse !== undefined) return isEventStream(head);
-  if (rule.json !== undefined && isEventStream(head)) return false;
+export type BodyKind = 'none' | 'events' | 'readable' | 'opaque';
+
+/** What kind of body is to come. Refusals are read whatever they call themselves. */
+export function bodyKindOf(head: ResponseHead): BodyKind {
+  if (!hasBody(head)) return 'none';
   const contentType = head.header('content-type');
-  return head.status >= 400 || contentType === undefined || READABLE.test(contentType);
+  if (contentType === undefined) return 'readable';
+  const kind = kinds.get(contentType) ?? kindOfType(contentType);
+  return kind === 'opaque' && head.status >= 400 ? 'readable' : kind;
+}
+
+/** Providers send a handful of types, and every answer asks. */
+const kinds = new Map<string, BodyKind>();
+const MOST_KINDS = 256;
+
+function kindOfType(contentType: string): BodyKind {
+  const kind = EVENT_STREAM.test(contentType) ? 'events' : READABLE.test(contentType) ? 'readable' : 'opaque';
+  if (kinds.size < MOST_KINDS && contentType.length < MOST_KINDS) kinds.set(contentType, kind);
+  return kind;
+}
+
+/** Whether a body of this kind can hold what the rule looks for. */
+export function bodyMayMatch(rule: ErrorRule, kind: BodyKind): boolean {
+  if (rule.sse !== undefined) return kind === 'events';
+  return kind === 'readable' || (kind === 'events' && rule.json === undefined);
 }
 
 export function bodyMatches(rule: ErrorRule, body: BodyView): boolean {
   if (rule.json !== undefined && !anyMatches(valuesAt(body.json(), rule.json), rule.match)) return false;
-  if (rule.sse !== undefined && !anyMatches(valuesAt(body.event(), rule.sse), rule.match)) return false;
+  if (rule.sse !== undefined && !anyEventMatches(rule.sse, rule.match, body)) return false;
   const isPlainMatch = rule.json === undefined && rule.sse === undefined;
   return !isPlainMatch || rule.match === undefined || matches(rule.match, body.text);
+}
+
+function anyEventMatches(path: string, match: string | undefined, body: BodyView): boolean {
+  return body.events().some((event) => anyMatches(valuesAt(event, path), match));
 }
 
 /** Without `match`, anything but `null` and `false` counts as found. */

@@ -4,7 +4,7 @@
  * the new one in its place. A thread that finds a sealed ring finishes the work itself, so none ever waits.
  */
 import { KeymuxError } from '../core/errors.js';
-import type { QuotaWindow } from '../core/quota.js';
+import { type QuotaWindow, windowStart } from '../core/quota.js';
 import { BUCKET, tableFull, type TableMemory } from './layout.js';
 import { planRing, type RingPlan } from './ring-plan.js';
 import { Ring, SEALED } from './ring.js';
@@ -60,6 +60,32 @@ export class Buckets {
 
   giveBack(index: number, position: number): void {
     this.#ringOf(index).giveBack(position);
+  }
+
+  /** The limits in force, in the order of the windows. */
+  limits(index: number): readonly number[] {
+    return this.#ringOf(index).limits();
+  }
+
+  adjust(index: number, stated: number, perMs: number, now: number): boolean {
+    return this.#ringOf(index).adjust(stated, perMs, now);
+  }
+
+  holdLowered(index: number, now: number): void {
+    this.#ringOf(index).holdLowered(now);
+  }
+
+  /** Charges one bucket, as of now, with what another one was charged; as much as it has room for. */
+  carry(index: number, from: number, now: number): void {
+    const source = this.#ringOf(from);
+    const { windows, highestLimit } = source.plan;
+    const start = Math.min(...windows.map(({ window }) => windowStart(window, now)));
+    const charges = source.charges(now, highestLimit).filter((charge) => charge >= start);
+    for (let count = 0; count < charges.length; count += 1) {
+      const position = this.take(index, now);
+      if (position < 0) return;
+      this.settle(index, position, now);
+    }
   }
 
   #ask(index: number, question: (ring: Ring) => number): number {

@@ -6,8 +6,8 @@
 import { KeymuxError } from '../core/errors.js';
 
 const MAGIC = 0x6b_6d_75_78;
-/** Changes with every change of meaning in this file, in `packed-health.ts` or in `ring.ts`. */
-const LAYOUT_VERSION = 1;
+/** Changes with every change of meaning in this file, in `packed-health.ts`, `allowances.ts` or `ring.ts`. */
+const LAYOUT_VERSION = 2;
 
 const DAY_MS = 86_400_000;
 /** Health and ring ticks are counted from this long before the table was made, so that the recent past fits too. */
@@ -29,18 +29,36 @@ const HEADER = {
   epoch: 10,
   // The words that change while the table is in use have a cache line of their own.
   generation: LINE_WORDS,
+  /** Grows whenever an owner of a key becomes known. */
+  owners: LINE_WORDS + 1,
   arenaTop: 2 * LINE_WORDS,
   words: 3 * LINE_WORDS,
 } as const;
 
-/** Words of a subject. Two of 64 bits, then the disabled flag, then the counters. */
+/** Words of a subject. Two of 64 bits, the disabled flag, the counters; in a line of its own, what a provider stated. */
 export const SUBJECT = {
   hash: 0,
   health: 2,
   deadline: 2,
   condition: 3,
   disabled: 4,
-  words: LINE_WORDS,
+  /** Of a bucket: two words that change together, `until` and `left`; see `allowances.ts`. */
+  stated: LINE_WORDS,
+  statedLeft: LINE_WORDS + 1,
+  words: 2 * LINE_WORDS,
+} as const;
+
+/** Words that go with what a provider stated of a bucket. */
+export const STATED = {
+  /** 0 where it is not known. */
+  limit: LINE_WORDS + 2,
+  /** How many permits come back after each step. */
+  gain: LINE_WORDS + 3,
+  stepMs: LINE_WORDS + 4,
+  /** Leases so far while anything was stated. Wraps. */
+  grants: LINE_WORDS + 5,
+  /** Answers to leases up to this number cannot raise it any more: a later one was heard, or it was lowered since. */
+  heard: LINE_WORDS + 6,
 } as const;
 
 /** Counters of a subject: what `add`, `get` and `set` take. */
@@ -63,6 +81,8 @@ export const COUNTER = {
   troublePpm: 13,
   /** A tick. */
   troubleAt: 14,
+  /** Of a key: the subject that stands for its owner, plus 1; 0 while nobody told. Of a bucket: 1 once it was joined to another. */
+  owner: 15,
 } as const;
 
 export type Counter = (typeof COUNTER)[keyof typeof COUNTER];
@@ -71,7 +91,20 @@ export type Counter = (typeof COUNTER)[keyof typeof COUNTER];
 export const BUCKET = { hash: 0, ring: 2, words: 4 } as const;
 
 /** Words of a ring block; its windows as JSON text and then its slots follow. */
-export const RING = { sequence: 0, untaken: 1, sweptEra: 2, textBytes: 3, words: LINE_WORDS } as const;
+export const RING = {
+  sequence: 0,
+  untaken: 1,
+  sweptEra: 2,
+  textBytes: 3,
+  /** Not 0 once any window has a lower limit. */
+  anyLowered: 4,
+  /** Of each of the first `loweredWindows` windows: a lower limit that the provider stated; 0 for none. */
+  lowered: 5,
+  /** When each of these was set, or kept from rising: a tick. */
+  loweredAt: 10,
+  loweredWindows: 5,
+  words: LINE_WORDS,
+} as const;
 
 export interface TableSizes {
   /** Credentials, buckets and providers together. Default 1024; rounded up to a power of two. */
@@ -89,6 +122,7 @@ export interface TableMemory {
   readonly pairs: BigInt64Array<SharedArrayBuffer>;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly generationAt: number;
+  readonly ownersAt: number;
   readonly arenaTopAt: number;
   readonly subjectsAt: number;
   readonly subjectCapacity: number;
@@ -156,6 +190,7 @@ export function openMemory(buffer: SharedArrayBuffer): TableMemory {
     pairs: new BigInt64Array(buffer),
     bytes: new Uint8Array(buffer),
     generationAt: HEADER.generation,
+    ownersAt: HEADER.owners,
     arenaTopAt: HEADER.arenaTop,
     subjectsAt: HEADER.words,
     subjectCapacity,

@@ -29,12 +29,14 @@ export class WindowView {
   readonly #calendar: WindowPlan['window']['calendar'];
   readonly #tickMs: number;
   readonly #epoch: number;
+  /** The word of a lower limit that holds beside the configured one; `undefined` where there is none. */
+  readonly #loweredAt: number | undefined;
   // A boundary of the calendar is costly to compute, so each is kept until the next one.
   #periodFrom = Number.POSITIVE_INFINITY;
   #periodUntil = Number.NEGATIVE_INFINITY;
   #periodStartTick = 0;
 
-  constructor(lane: Lane, plan: WindowPlan, tickMs: number, epoch: number) {
+  constructor(lane: Lane, plan: WindowPlan, tickMs: number, epoch: number, loweredAt: number | undefined) {
     this.#lane = lane;
     this.#slots = plan.slots;
     this.#ticks = plan.ticks;
@@ -42,6 +44,7 @@ export class WindowView {
     this.#calendar = plan.window.calendar;
     this.#tickMs = tickMs;
     this.#epoch = epoch;
+    this.#loweredAt = loweredAt;
   }
 
   /** Charges from this tick on count against the window. `ticks` is `now`, rounded up. */
@@ -57,25 +60,51 @@ export class WindowView {
 
   /** Whether the charge one limit before `position` lies before the window. */
   isFree(words: Int32Array, position: number, startTick: number): boolean {
-    return ((startTick - this.#blocker(words, position)) | 0) > 0;
+    return ((startTick - this.#blocker(words, position, this.#slots)) | 0) > 0;
+  }
+
+  /** The same for the lower limit, where there is one. */
+  isFreeBelow(words: Int32Array, position: number, startTick: number): boolean {
+    const lowered = this.#lowered(words);
+    return lowered === 0 || ((startTick - this.#blocker(words, position, this.#slotsOf(lowered))) | 0) > 0;
   }
 
   /** How many positions in a row, from this one on, are free. */
   left(words: Int32Array, position: number, startTick: number): number {
-    const { at, mask, shift } = this.#lane;
-    const first = (position >>> shift) - this.#slots;
-    let slots = 0;
-    while (slots < this.#slots && ((startTick - (words[at + ((first + slots) & mask)] as number)) | 0) > 0)
-      slots += 1;
-    const begun = position & (2 ** shift - 1);
-    return slots === 0 ? 0 : Math.min(this.#requests, slots * 2 ** shift - begun);
+    const left = this.#leftOf(words, position, startTick, this.#slots, this.#requests);
+    const lowered = this.#lowered(words);
+    if (lowered === 0) return left;
+    return Math.min(left, this.#leftOf(words, position, startTick, this.#slotsOf(lowered), lowered));
   }
 
   /**
    * When `position` becomes free if what is still under way is counted now; `now` if it is free. Epoch milliseconds.
    */
   freeAt(words: Int32Array, position: number, now: number, ticks: number): number {
-    const blocker = this.#blocker(words, position);
+    const freeAt = this.#freeAtOf(words, position, now, ticks, this.#slots);
+    const lowered = this.#lowered(words);
+    if (lowered === 0) return freeAt;
+    return Math.max(freeAt, this.#freeAtOf(words, position, now, ticks, this.#slotsOf(lowered)));
+  }
+
+  #leftOf(
+    words: Int32Array,
+    position: number,
+    startTick: number,
+    limitSlots: number,
+    requests: number,
+  ): number {
+    const { at, mask, shift } = this.#lane;
+    const first = (position >>> shift) - limitSlots;
+    let slots = 0;
+    while (slots < limitSlots && ((startTick - (words[at + ((first + slots) & mask)] as number)) | 0) > 0)
+      slots += 1;
+    const begun = position & (2 ** shift - 1);
+    return slots === 0 ? 0 : Math.min(requests, slots * 2 ** shift - begun);
+  }
+
+  #freeAtOf(words: Int32Array, position: number, now: number, ticks: number, slots: number): number {
+    const blocker = this.#blocker(words, position, slots);
     if (((this.startTick(now, ticks) - blocker) | 0) > 0) return now;
     const chargedTick = ticks - Math.max(0, (ticks - blocker) | 0);
     if (this.#calendar !== undefined) {
@@ -84,8 +113,17 @@ export class WindowView {
     return this.#epoch + (chargedTick + this.#ticks) * this.#tickMs + 1;
   }
 
-  #blocker(words: Int32Array, position: number): number {
+  /** 0 for none. Read plainly: a hint that may come a little late. */
+  #lowered(words: Int32Array): number {
+    return this.#loweredAt === undefined ? 0 : (words[this.#loweredAt] as number);
+  }
+
+  #slotsOf(requests: number): number {
+    return Math.max(1, Math.floor(requests / 2 ** this.#lane.shift));
+  }
+
+  #blocker(words: Int32Array, position: number, slots: number): number {
     const { at, mask, shift } = this.#lane;
-    return words[at + (((position >>> shift) - this.#slots) & mask)] as number;
+    return words[at + (((position >>> shift) - slots) & mask)] as number;
   }
 }

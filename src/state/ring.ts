@@ -23,10 +23,11 @@
  * set to a fixed age, so that no charge ever grows so old that it looks like the future.
  */
 import { KeymuxError } from '../core/errors.js';
-import { HOLD_MS } from '../core/quota.js';
+import { adjustedLimit, HOLD_MS, type QuotaWindow } from '../core/quota.js';
 import { pairOf, RING, type TableMemory, wordsOfPair } from './layout.js';
 import { LONGEST_TICKS, planRing, type RingPlan, windowsOf } from './ring-plan.js';
 import { Lane, WindowView } from './ring-window.js';
+import { momentOf, ticksAt } from './packed-health.js';
 
 export const REFUSED = -1;
 /** The ring was replaced, or is about to be. */
@@ -63,7 +64,8 @@ export class Ring {
     this.#lanes = this.plan.lanes.map((lane) => new Lane(at, lane));
     this.#exactLane = this.#lanes.find((lane) => lane.shift === 0);
     this.#windows = this.plan.windows.map(
-      (window) => new WindowView(new Lane(at, window.lane), window, tickMs, memory.epoch),
+      (window, index) =>
+        new WindowView(new Lane(at, window.lane), window, tickMs, memory.epoch, loweredWord(at, index)),
     );
     this.#holdTicks = Math.ceil(HOLD_MS / tickMs);
   }
@@ -83,6 +85,7 @@ export class Ring {
     words[at + RING.untaken] = 0;
     words[at + RING.sweptEra] = Math.floor(ticks / ERA_TICKS);
     words[at + RING.textBytes] = plan.textBytes.length;
+    words.fill(0, at + RING.anyLowered, at + RING.words);
     memory.bytes.set(plan.textBytes, (at + RING.words) * Int32Array.BYTES_PER_ELEMENT);
     for (const lane of plan.lanes) {
       const laneAt = at + lane.offset;
@@ -171,6 +174,31 @@ export class Ring {
     return at;
   }
 
+  /** The limit in force of each window: the configured one, or a lower one that the provider stated. */
+  limits(): number[] {
+    return this.plan.windows.map(({ window }, index) => {
+      const at = loweredWord(this.at, index);
+      const lowered = at === undefined ? 0 : (this.#words[at] as number);
+      return lowered === 0 ? window.requests : lowered;
+    });
+  }
+
+  /** The provider states a limit over windows of this length; `adjustedLimit` says what follows. Whether anything did. */
+  adjust(stated: number, perMs: number, now: number): boolean {
+    return this.#eachLowered((window, loweredAt, sinceMs) => {
+      if (window.perMs !== perMs) return undefined;
+      const lowered = this.#words[loweredAt] as number;
+      const current = lowered === 0 ? window.requests : lowered;
+      const next = adjustedLimit({ current, configured: window.requests, stated, sinceMs, perMs });
+      return next === current ? undefined : next === window.requests ? 0 : next;
+    }, now);
+  }
+
+  /** The provider refused: what was lowered does not rise for another window. */
+  holdLowered(now: number): void {
+    this.#eachLowered((_, loweredAt) => this.#words[loweredAt] || undefined, now);
+  }
+
   /** After this nothing can be taken or un-taken any more; charges may still be lowered. */
   seal(): void {
     for (;;) {
@@ -198,6 +226,27 @@ export class Ring {
       if (age <= LONGEST_TICKS) moments.push(this.#memory.epoch + (ticks - age) * this.plan.tickMs);
     }
     return moments.sort((a, b) => a - b);
+  }
+
+  /** `next` gives the new limit, 0 for the configured one, or undefined to leave a window alone. */
+  #eachLowered(
+    next: (window: QuotaWindow, loweredAt: number, sinceMs: number) => number | undefined,
+    now: number,
+  ): boolean {
+    const { epoch } = this.#memory;
+    let changed = false;
+    for (const [index, { window }] of this.plan.windows.entries()) {
+      const loweredAt = loweredWord(this.at, index);
+      if (loweredAt === undefined) break;
+      const timeAt = loweredAt - RING.lowered + RING.loweredAt;
+      const sinceMs = now - momentOf(this.#words[timeAt] as number, epoch);
+      const limit = next(window, loweredAt, sinceMs);
+      if (limit === undefined) continue;
+      Atomics.store(this.#words, timeAt, ticksAt(now, epoch));
+      Atomics.store(this.#words, this.at + RING.anyLowered, 1);
+      changed = Atomics.exchange(this.#words, loweredAt, limit) !== limit || changed;
+    }
+    return changed;
   }
 
   #ticks(moment: number): number {
@@ -234,7 +283,13 @@ export class Ring {
     for (const window of this.#windows) {
       if (!window.isFree(this.#words, position, window.startTick(now, ticks))) return false;
     }
-    return true;
+    return this.#words[this.at + RING.anyLowered] === 0 || this.#isFreeBelow(position, now, ticks);
+  }
+
+  #isFreeBelow(position: number, now: number, ticks: number): boolean {
+    return this.#windows.every((window) =>
+      window.isFreeBelow(this.#words, position, window.startTick(now, ticks)),
+    );
   }
 
   #charge(position: number, charge: number, sequence: number): boolean {
@@ -289,4 +344,8 @@ export class Ring {
       }
     }
   }
+}
+
+function loweredWord(ringAt: number, window: number): number | undefined {
+  return window < RING.loweredWindows ? ringAt + RING.lowered + window : undefined;
 }

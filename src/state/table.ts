@@ -5,6 +5,7 @@
 import { type Health, type HealthEvent, type HealthPolicy, mergeHealth, transition } from '../core/health.js';
 import type { Clock, Random } from '../core/ports.js';
 import type { QuotaWindow } from '../core/quota.js';
+import { Allowances } from './allowances.js';
 import { Buckets } from './buckets.js';
 import {
   createMemory,
@@ -48,6 +49,8 @@ const LONGEST_LATENCY_US = 0x7fff_ffff;
 
 export class StateTable {
   readonly buffer: SharedArrayBuffer;
+  /** What providers stated of buckets, by the index of the subject `bucket:…`. */
+  readonly allowances: Allowances;
   readonly #memory: TableMemory;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #clock: Clock | undefined;
@@ -59,6 +62,7 @@ export class StateTable {
     this.#memory = memory;
     this.#words = memory.words;
     this.#clock = clock;
+    this.allowances = new Allowances(memory);
     this.#buckets = new Buckets(memory, () => this.now());
   }
 
@@ -87,6 +91,20 @@ export class StateTable {
 
   bumpGeneration(): void {
     Atomics.add(this.#words, this.#memory.generationAt, 1);
+  }
+
+  /** Grows whenever the owner of a key becomes known, so that keys of one owner are joined in every thread. */
+  get ownersKnown(): number {
+    return Atomics.load(this.#words, this.#memory.ownersAt);
+  }
+
+  /** Notes who owns a key, by the index of a subject that stands for the owner; the first to say so is believed. */
+  setOwner(key: number, owner: number): boolean {
+    const at = this.#subjectAt(key) + COUNTER.owner;
+    if (Atomics.compareExchange(this.#words, at, 0, owner + 1) !== 0) return false;
+    Atomics.add(this.#words, this.#memory.ownersAt, 1);
+    this.bumpGeneration();
+    return true;
   }
 
   /**
@@ -281,6 +299,26 @@ export class StateTable {
    */
   nextAt(bucket: number, now: number): number {
     return this.#buckets.nextAt(bucket, now);
+  }
+
+  /** The limits in force of a bucket, in the order of its windows: the configured ones, or lower ones that were stated. */
+  limits(bucket: number): readonly number[] {
+    return this.#buckets.limits(bucket);
+  }
+
+  /** The provider states a limit over windows of this length; see `adjustedLimit`. Whether that changed anything. */
+  adjustLimit(bucket: number, stated: number, perMs: number, now: number): boolean {
+    return this.#buckets.adjust(bucket, stated, perMs, now);
+  }
+
+  /** The provider refused a request: limits that were lowered do not rise for another window. */
+  holdLimits(bucket: number, now: number): void {
+    this.#buckets.holdLowered(bucket, now);
+  }
+
+  /** Charges a bucket, as of now, with what another one was charged, as far as there is room: the careful side. */
+  carryCharges(bucket: number, from: number, now: number): void {
+    this.#buckets.carry(bucket, from, now);
   }
 
   #change(index: number, next: (health: Health) => Health): HealthChange {

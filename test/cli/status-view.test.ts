@@ -12,6 +12,7 @@ function key(id: string, more: Partial<KeyStatus> = {}): KeyStatus {
     id: `acme/${id}`,
     provider: 'acme',
     bucket: `acme/${id}`,
+    bucketSource: 'own',
     foundIn: `env:ACME_API_KEY_${id.toUpperCase()}`,
     state: 'ready',
     uses: 0,

@@ -15,9 +15,9 @@ function optionsOfSchema(): string[] {
     providers: { acme: { baseUrl: 'https://a.example', ...options } },
   });
   const contents = [
-    { ...x, store: { ...x, type: 'sqlite' }, services: { s: x } },
+    { ...x, store: { ...x, type: 'sqlite' }, services: { s: { ...x, rewrite: x } } },
     { api_management: { ...x, providers: { s: x } } },
-    acme({ ...x, retry: x, stream: x, keys: [x], limits: [x] }),
+    acme({ ...x, retry: x, stream: x, protocol: x, keys: [x], limits: [x] }),
     acme({ errors: [{ ...x, header: x }] }),
     acme({ auth: { ...x, in: 'header' } }),
     acme({ auth: { ...x, in: 'basic' } }),
@@ -26,7 +26,7 @@ function optionsOfSchema(): string[] {
     const { message } = errorOf(() => checkContent(content, { name: 'x', folder: '/', catalogue }));
     return [...message.matchAll(/known here: (.*)$/gm)].map(([, list = '']) => list.split(', '));
   });
-  expect(lists).toHaveLength(14);
+  expect(lists).toHaveLength(16);
   return [...new Set(lists.flat())];
 }
 

@@ -84,7 +84,7 @@ store: { type: sqlite, path: ./state.db }
 
   it('lists the known options where none is near', () => {
     expect(acmeProblems('stream: { commit: first-event, colour: red }')).toEqual([
-      'providers.acme.stream.colour is not an option; known here: commit',
+      'providers.acme.stream.colour is not an option; known here: commit, firstByteMs, idleMs, maxBytes, endMark',
     ]);
   });
 
@@ -233,14 +233,6 @@ store: { type: sqlite, path: ./state.db }
     [
       'store: { type: redis, url: "redis://localhost" }',
       'store.type is not available in this version (the Redis store)',
-    ],
-    [
-      'providers: { finnhub: { mode: virtual } }',
-      'providers.finnhub.mode is not available in this version (virtual keys)',
-    ],
-    [
-      'providers: { finnhub: { stream: { commit: complete } } }',
-      'providers.finnhub.stream.commit is not available in this version',
     ],
     [
       'providers: { finnhub: { keys: [{ id: a, value: "vault:CANARY" }] } }',

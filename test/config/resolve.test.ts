@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { resolveConfiguration } from '#keymux/config/resolve.js';
-import { DEFAULT_RETRY } from '#keymux/core/provider.js';
+import { DEFAULT_RETRY, DEFAULT_STREAM } from '#keymux/core/provider.js';
 import { strategies } from '#keymux/core/select.js';
 import { catalogue as realCatalogue } from '#keymux/providers/catalogue.js';
 import { isTemplateValue as realTemplateTest } from '#keymux/providers/key-shape.js';
@@ -49,7 +49,7 @@ describe('resolveConfiguration without a file', () => {
       mode: 'direct',
       limits: [],
       retry: DEFAULT_RETRY,
-      stream: { commit: 'first-event' },
+      stream: DEFAULT_STREAM,
     });
   });
 
@@ -178,7 +178,7 @@ describe('resolveConfiguration with a file', () => {
       limits: [],
       errors: [],
       retry: DEFAULT_RETRY,
-      stream: { commit: 'first-event' },
+      stream: DEFAULT_STREAM,
     });
     expect(services.get('acme.v2')?.implicit).toBe(true);
     expect(notes).toEqual([

@@ -92,6 +92,26 @@ describe('a failure', () => {
   });
 });
 
+describe('a refusal that only this key could meet', () => {
+  const last = (health: Health, kind: 'rate-limited' | 'rejected', retryAt?: number): Resting =>
+    asResting(answer({ ...health }, { ...outcomeOf(kind, retryAt), noOther: true }, { now: NOW + 1_000 }));
+
+  it('is rested off for the shortest guess, and lengthens no later one', () => {
+    expect(last(resting, 'rate-limited')).toMatchObject({ level: 2, until: NOW + 2_000, source: 'guessed' });
+  });
+
+  it('is believed where it states a time', () => {
+    expect(last(resting, 'rate-limited', NOW + 90_000)).toMatchObject({
+      until: NOW + 90_000,
+      source: 'stated',
+    });
+  });
+
+  it('is no passing one where it says that the key is dead', () => {
+    expect(last(resting, 'rejected')).toMatchObject({ level: 3, until: NOW + 1_000 + 4 * 900_000 });
+  });
+});
+
 describe('a guess', () => {
   const policies = [KEY_POLICY, PROVIDER_POLICY].flatMap((policy) =>
     REST_REASONS.filter((reason) => policy.cooldowns[reason]).map((reason) => ({ policy, reason })),

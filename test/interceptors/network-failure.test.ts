@@ -22,9 +22,15 @@ describe('isNetworkFailure', () => {
     ...['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_HTTP2_STREAM_ERROR'],
   ])('is true for %s', (code) => expect(isNetworkFailure(coded(code))).toBe(true));
 
-  it.each(['UND_ERR_INVALID_ARG', 'UND_ERR_ABORTED', 'UND_ERR_CLOSED', 'ABORT_ERR', 'ERR_INVALID_ARG_TYPE'])(
-    'is false for %s, which is the caller’s own affair',
-    (code) => expect(isNetworkFailure(coded(code))).toBe(false),
+  it.each([
+    'UND_ERR_RES_EXCEEDED_MAX_SIZE',
+    'UND_ERR_INVALID_ARG',
+    'UND_ERR_ABORTED',
+    'UND_ERR_CLOSED',
+    'ABORT_ERR',
+    'ERR_INVALID_ARG_TYPE',
+  ])('is false for %s, which is the caller’s own affair', (code) =>
+    expect(isNetworkFailure(coded(code))).toBe(false),
   );
 
   it('is false for what is no error with a code', () => {

@@ -377,14 +377,19 @@ describe('what an answer says of the allowance', () => {
     expect(manager.inspect().keys[0]?.until).toBeGreaterThan(manager.now() + 29_000);
   });
 
-  it('takes no notice of allowances that refill little by little', async () => {
+  it('sends nothing before a bucket that refills little by little has refilled a little', async () => {
     const server = await serve(() => ({
       status: 200,
-      headers: { 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': '60s' },
+      headers: {
+        'x-ratelimit-limit-requests': '60',
+        'x-ratelimit-remaining-requests': '0',
+        'x-ratelimit-reset-requests': '60s',
+      },
       body: 'ok',
     }));
     const manager = acmeManager({ baseUrl: server.baseUrl });
     for (let i = 0; i < 2; i++) await statusOf(manager.fetch('acme', '/quote'));
-    expect(server.seen.map(({ headers }) => headers['x-api-key'])).toEqual(['key-one', 'key-one']);
+    expect(server.seen.map(({ headers }) => headers['x-api-key'])).toEqual(['key-one', 'key-two']);
+    expect(manager.inspect().keys[0]?.until).toBeLessThan(manager.now() + 5_000);
   });
 });

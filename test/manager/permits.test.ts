@@ -1,5 +1,7 @@
 import type { QuotaWindow } from '#keymux/core/quota.js';
-import { LeasedPermits, LocalPermits, UNLIMITED, isShortage } from '#keymux/manager/permits.js';
+import { LeasedPermits } from '#keymux/manager/leased-permits.js';
+import { LocalPermits } from '#keymux/manager/local-permits.js';
+import { UNLIMITED, isShortage } from '#keymux/manager/permits.js';
 import type { Bucket, Permit, PermitSource } from '#keymux/manager/permits.js';
 import { StateTable } from '#keymux/state/table.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';

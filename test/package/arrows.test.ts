@@ -16,8 +16,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 function pathsUnder(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join('/'));
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join('/'))
+    .filter((path) => !path.includes('node_modules/'));
 }
 
 function readManifest(): Manifest & { readonly dependencies: Readonly<Record<string, string>> } {

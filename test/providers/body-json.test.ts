@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { firstEventData, parseJsonPath, readJson, valuesAt } from '#keymux/providers/body-json.js';
+import { parseJsonPath, readJson, valuesAt } from '#keymux/providers/body-json.js';
 
 describe('valuesAt', () => {
   const root = { a: { b: 1, 'two words': 2 }, list: [{ c: 3 }, {}, { c: [4, 5] }], none: null };
@@ -85,20 +85,5 @@ describe('readJson', () => {
         },
       ),
     );
-  });
-});
-
-describe('firstEventData', () => {
-  it.each([
-    ['data: {"a":1}\n\ndata: {"a":2}\n\n', '{"a":1}'],
-    ['event: error\r\ndata: {"a":1}\r\n\r\n', '{"a":1}'],
-    ['\uFEFFdata:{"a":1}\r\r', '{"a":1}'],
-    [': ping\n\nevent: ping\n\ndata: x\n\n', 'x'],
-    ['data: {"a":\ndata: 1}\n\n', '{"a":\n1}'],
-    ['data: {"a":1', '{"a":1'],
-    ['id: 1\n\n', ''],
-    ['', ''],
-  ])('takes from %j', (text, expected) => {
-    expect(firstEventData(text)).toBe(expected);
   });
 });

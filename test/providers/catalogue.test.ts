@@ -42,6 +42,43 @@ describe('the catalogue', () => {
   });
 });
 
+describe('protocols', () => {
+  it.each([
+    ['openai', '/v1'],
+    ['groq', '/openai/v1'],
+    ['openrouter', '/api/v1'],
+    ['together', '/v1'],
+    ['mistral', '/v1'],
+    ['deepseek', '/v1'],
+    ['xai', '/v1'],
+    ['perplexity', ''],
+    ['gemini', '/v1beta/openai'],
+    ['cohere', '/compatibility/v1'],
+    ['azure_openai', '/openai/v1'],
+  ])('of %s is that of OpenAI under %j', (id, pathPrefix) => {
+    expect(catalogue.get(id)?.protocol).toEqual({ name: 'openai', pathPrefix });
+  });
+
+  it('end streams of OpenAI with [DONE], or with the last event of a response', () => {
+    for (const { id, protocol, streamEndMark = '(?!)' } of entries) {
+      if (protocol?.name !== 'openai') continue;
+      expect(new RegExp(streamEndMark, 'i').test('data: [DONE]'), id).toBe(true);
+    }
+    const mark = new RegExp(catalogue.get('openai')?.streamEndMark ?? '(?!)', 'i');
+    expect(mark.test('event: response.completed\ndata: {"type":"response.completed"}')).toBe(true);
+    expect(mark.test('event: response.created\ndata: {"type":"response.created"}')).toBe(false);
+  });
+
+  it.each([
+    ['anthropic', 'event: message_stop\ndata: {"type":"message_stop"}'],
+    ['gemini', 'data: {"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}'],
+    ['perplexity', 'data: {"choices": [{"finish_reason": "stop", "delta": {}}]}'],
+    ['cohere', 'event: message-end\ndata: {"type":"message-end"}'],
+  ])('of its own: %s ends with %j', (id, event) => {
+    expect(new RegExp(catalogue.get(id)?.streamEndMark ?? '(?!)', 'i').test(event)).toBe(true);
+  });
+});
+
 describe.each(entries)('the entry $id', (entry) => {
   it('sends keys to exact https origins only', () => {
     for (const origin of entry.origins) expect(new URL(origin).origin).toBe(origin);
@@ -96,6 +133,46 @@ describe.each(entries)('the entry $id', (entry) => {
     expect(reset.at).toMatch(/^\d{2}:\d{2}$/);
     expect(lastReset({ ...reset, unit: 'day' }, now)).toBeLessThanOrEqual(now);
     expect(nextReset({ ...reset, unit: 'day' }, now)).toBeGreaterThan(now);
+  });
+
+  it('speaks a protocol whose paths can be found again', () => {
+    const { protocol } = entry;
+    if (protocol === undefined) return;
+    expect(protocol.name).toMatch(/^[a-z][a-z\d-]*$/);
+    expect(protocol.pathPrefix).toMatch(/^(\/[\w.-]+)*$/);
+    expect(entries.filter((other) => other.protocol?.name === protocol.name).length).toBeGreaterThan(1);
+  });
+
+  it('names the header of the owner as headers are looked up', () => {
+    expect(entry.ownerHeader ?? 'x').toMatch(/^[a-z][a-z\d-]*$/);
+    expect(entry.ownerHeader === undefined || entry.bucketScope !== 'key').toBe(true);
+  });
+
+  it('calls repeatable only what computes an answer', () => {
+    const { repeatable = [] } = entry;
+    expect(new Set(repeatable).size).toBe(repeatable.length);
+    for (const route of repeatable) {
+      expect(route).toMatch(/^POST \/(?:[\w./:-]|\*(?!\*))*$/);
+      expect(route).not.toMatch(
+        /responses|files|batches?|assistants|threads|runs|orders?|payments?|mail|research$/i,
+      );
+    }
+    expect(entry.signed && repeatable.length > 0).toBe(false);
+  });
+
+  it('knows the end of a stream by a mark that its beginning lacks', () => {
+    const { streamEndMark } = entry;
+    if (streamEndMark === undefined) return;
+    const mark = new RegExp(streamEndMark, 'i');
+    const first = 'data: {"choices":[{"delta":{"role":"assistant"},"finish_reason":null}]}';
+    expect(mark.test(first)).toBe(false);
+    for (const other of [
+      'data: {"type":"message_start"}',
+      ': ping',
+      '',
+      'data: {"candidates":[{"content":{}}]}',
+    ])
+      expect(mark.test(other)).toBe(false);
   });
 
   it('probes a path of its own, seldom', () => {

@@ -8,7 +8,7 @@ import {
   parseHttpDate,
   parseInstant,
 } from '#keymux/providers/instants.js';
-import { retryAfter, windowReset } from '#keymux/providers/retry-after.js';
+import { retryAfter, spentUntil, windowReset } from '#keymux/providers/retry-after.js';
 import { headOf } from './heads.js';
 
 const NOW = Date.UTC(2025, 6, 15, 12);
@@ -32,7 +32,15 @@ describe('retryAfter', () => {
     ['Tuesday, 15-Jul-25 12:00:30 GMT', 30 * SECOND],
     ['Tue Jul 15 12:00:30 2025', 30 * SECOND],
     ['Tue Jul 22 12:00:00 2025', 7 * 24 * 60 * MINUTE],
+    ['Tue, 15 Jul 2025 12:00:30 GMT, Tue, 15 Jul 2025 12:00:40 GMT', 40 * SECOND],
+    ['Tuesday, 15-Jul-25 12:00:30 GMT,5', 30 * SECOND],
+    ['2025-07-15T12:00:30Z', 30 * SECOND],
+    ['6m0s, 12ms', 6 * MINUTE],
+    ['-5, 7', 7 * SECOND],
     [String(NOW / 1000 + 90), 90 * SECOND],
+    [String(NOW + 90_000), 90 * SECOND],
+    [String((NOW + 90_000) * 1_000), 90 * SECOND],
+    [`${NOW + 90_000}000000`, 90 * SECOND],
   ])('reads %j', (value, waitMs) => {
     expect(afterHeader(value)).toBe(waitMs);
   });
@@ -71,7 +79,14 @@ describe('retryAfter', () => {
     expect(retryAfter(both, NOW)).toEqual({ at: NOW + 1_500.5, from: 'retry-after-ms' });
   });
 
-  it.each(['', '0', '-1', 'x', '999999999999'])(
+  it('takes the last of several in milliseconds', () => {
+    expect(retryAfter(headers({ 'retry-after-ms': '250, 1500,x' }), NOW)).toEqual({
+      at: NOW + 1_500,
+      from: 'retry-after-ms',
+    });
+  });
+
+  it.each(['', '0', '-1', 'x', '999999999999', '1'.repeat(2_000)])(
     'falls back to seconds where the milliseconds are %j',
     (value) => {
       expect(retryAfter(headers({ 'retry-after-ms': value, 'retry-after': '2' }), NOW)).toEqual({
@@ -345,5 +360,91 @@ describe('waitInBody', () => {
       ),
       { numRuns: 1_000 },
     );
+  });
+});
+
+describe('whatever the headers say', () => {
+  const NAMES = [
+    'retry-after',
+    'retry-after-ms',
+    'x-ratelimit-limit',
+    'x-ratelimit-remaining',
+    'x-ratelimit-reset',
+    'x-ratelimit-policy',
+    'x-ratelimit-remaining-tokens',
+    'x-ratelimit-reset-tokens',
+    'anthropic-ratelimit-requests-remaining',
+    'anthropic-ratelimit-requests-reset',
+    'ratelimit',
+    'ratelimit-policy',
+    'ratelimit-remaining',
+    'ratelimit-reset',
+  ];
+  const piece = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.integer().map(String),
+    fc.double().map(String),
+    fc.date({ noInvalidDate: false }).map(String),
+    fc.integer({ min: -1e5, max: 1e5 }).map((seconds) => new Date(NOW + seconds * SECOND).toUTCString()),
+    fc.integer({ min: -1e8, max: 1e8 }).map((ms) => new Date(NOW + ms).toISOString()),
+    fc.constantFrom(
+      '6m0s',
+      '12ms',
+      '1h2m3.5s',
+      ', ',
+      ';',
+      '"a"',
+      'r=0',
+      't=5',
+      'w=',
+      '9'.repeat(40),
+      '-',
+      '1e3',
+    ),
+  );
+  const value = fc.array(piece, { maxLength: 20 }).map((pieces) => pieces.join(''));
+
+  it('no answer is past or out of reach, and nothing throws', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...NAMES), value, { noNullPrototype: true }), (given) => {
+        for (const ask of [retryAfter, windowReset, spentUntil]) {
+          const found = ask(headers(given), NOW);
+          if (found !== undefined) expect(inReach(found.at, NOW)).toBe(found.at);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('a spent window that names its end is waited for, in any form', () => {
+    const seconds = fc.integer({ min: 1, max: 86_400 });
+    const forms = fc.constantFrom<(wait: number) => string>(
+      String,
+      (wait) => `${wait}s`,
+      (wait) => String(NOW / SECOND + wait),
+      (wait) => String(NOW + wait * SECOND),
+      (wait) => new Date(NOW + wait * SECOND).toISOString(),
+      (wait) => new Date(NOW + wait * SECOND).toUTCString(),
+    );
+    fc.assert(
+      fc.property(seconds, forms, (wait, form) => {
+        const given = headers({ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': form(wait) });
+        expect(windowReset(given, NOW)?.at).toBe(NOW + wait * SECOND);
+        expect(spentUntil(given, NOW)?.at).toBe(NOW + wait * SECOND);
+        expect(retryAfter(headers({ 'retry-after': form(wait) }), NOW)?.at).toBe(NOW + wait * SECOND);
+      }),
+    );
+  });
+
+  it('takes no longer for values of any length than for those that are read', () => {
+    const hostile = ['1,', ' ', '"a";r=0,', '6m', 'remaining=', 'Tue, 15 Jul 2025 ', ';w=', '1 s '].flatMap(
+      (part) => [part.repeat(1_024 / part.length), part.repeat(1_000_000 / part.length)],
+    );
+    const before = performance.now();
+    for (const text of hostile) {
+      const given = headers(Object.fromEntries(NAMES.map((name) => [name, text])));
+      for (const ask of [retryAfter, windowReset, spentUntil]) ask(given, NOW);
+    }
+    expect(performance.now() - before).toBeLessThan(1_000);
   });
 });

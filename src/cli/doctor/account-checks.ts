@@ -1,5 +1,4 @@
 import type { Configuration } from '../../config/configuration.js';
-import { defaultBucket } from '../../config/discovery.js';
 import type { Credential } from '../../core/credential.js';
 import type { ProviderDefinition } from '../../core/provider.js';
 import { catalogue } from '../../providers/catalogue.js';
@@ -10,26 +9,44 @@ import type { Check } from './check.js';
 export function accountChecks({ providers, credentials }: Configuration): Check[] {
   return [...providers.values()].flatMap((provider) => {
     const keys = credentials.filter((credential) => credential.provider === provider.id);
-    return keys.length < 2 ? [] : [...sharedAllowance(provider, keys), ...terms(provider)];
+    if (keys.length < 2 || areOneDeclaredBucket(keys)) return [];
+    return [...sharedAllowance(provider, keys), ...terms(provider, keys)];
   });
+}
+
+function areOneDeclaredBucket(keys: readonly Credential[]): boolean {
+  return keys.every((key) => key.bucketDeclared === true && key.bucket === keys[0]?.bucket);
 }
 
 function sharedAllowance({ id, bucketScope }: ProviderDefinition, keys: readonly Credential[]): Check[] {
   if (bucketScope === 'key' || bucketScope === 'egress') return [];
-  const undeclared = keys.filter((key) => key.bucket === defaultBucket(bucketScope, key.id));
+  const undeclared = keys.filter((key) => key.bucketDeclared !== true);
   if (undeclared.length < 2) return [];
-  const names = undeclared.map((key) => key.id).join(', ');
   return [
     warned(
       'account',
-      `${id} counts per ${bucketScope}; its keys ${names} are taken to belong to different ones.`,
+      `${id} counts per ${bucketScope}; its keys ${idsOf(undeclared)} are taken to belong to different ones.`,
       `If they share one, give them the same \`bucket\` in providers.${id}.keys: together they allow no more than one.`,
     ),
   ];
 }
 
-function terms({ id }: ProviderDefinition): Check[] {
-  const stated = catalogue.get(id)?.poolTerms ?? undefined;
-  if (stated === undefined) return [];
-  return [warned('terms', `${id} has several keys. On its terms: ${stated}`, 'Read the terms of your plan.')];
+/** What is known of the terms on several keys, in the words of the catalogue, and where that was read. */
+function terms({ id }: ProviderDefinition, keys: readonly Credential[]): Check[] {
+  const entry = catalogue.get(id);
+  const stated = entry?.poolTerms;
+  if (entry === undefined || stated === undefined || stated === null) return [];
+  const sources = entry.sources.filter((source) => source.startsWith('https://')).join(', ');
+  const read = sources === '' ? '' : ` (read at ${sources})`;
+  return [
+    warned(
+      'terms',
+      `${id} has ${keys.length} keys (${idsOf(keys)}). On its terms: ${stated}${read}`,
+      `Read the terms of your plan. Keys of one account belong into one \`bucket\` in providers.${id}.keys.`,
+    ),
+  ];
+}
+
+function idsOf(keys: readonly Credential[]): string {
+  return keys.map(({ id }) => id).join(', ');
 }

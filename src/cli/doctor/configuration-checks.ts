@@ -28,3 +28,13 @@ export function keyChecks({ providers, credentials }: Configuration): Check[] {
     return [passed('keys', `${id}: ${keys.map((key) => `${key.id} (${key.origin})`).join(', ')}`)];
   });
 }
+
+/** Providers whose real keys programs never see, and where those come from: by kind only, since a command may hold a secret. */
+export function virtualChecks({ providers, credentials }: Configuration): Check[] {
+  return [...providers.values()].flatMap(({ id, mode }) => {
+    const keys = credentials.filter(({ provider }) => provider === id);
+    if (mode !== 'virtual' || keys.length === 0) return [];
+    const sources = keys.map((key) => `${key.id} (${key.source?.reference.split(':', 1)[0] ?? key.origin})`);
+    return [passed('virtual', `${id}: programs get a virtual key; the real ones: ${sources.join(', ')}`)];
+  });
+}

@@ -33,5 +33,5 @@ export const alpaca: CatalogueEntry = {
     'alpacahq/alpaca-py:alpaca/common/enums.py',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['limits', 'APCA_* variable names', 'probe', '401/403 meaning'],
+  fromMemory: ['limits', 'probe', '401/403 meaning'],
 };

@@ -76,8 +76,5 @@ export const alphaVantage: CatalogueEntry = {
     'Verdenroz/finance-query:src/adapters/alphavantage/client.rs',
     'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'ALPHA_VANTAGE_API_KEY as a common variable name',
-    'the refusal of the demo key ("demo purposes only")',
-  ],
+  fromMemory: [],
 };

@@ -11,6 +11,14 @@ export const anthropic: CatalogueEntry = {
   companionHeaders: { 'anthropic-version': '2023-06-01' },
   signed: false,
   bucketScope: 'organization',
+  ownerHeader: 'anthropic-organization-id',
+  repeatable: [
+    'POST /v1/messages',
+    'POST /v1/messages/count_tokens',
+    'POST /v1/complete',
+    'POST /v1/chat/completions',
+  ],
+  streamEndMark: 'event: ?message_stop|data: ?\\[DONE\\]',
   errors: [
     // A 400 may be about money, so it is read before the request is blamed.
     { status: 400, json: '$.error.message', match: 'credit balance is too low', outcome: 'quota-exhausted' },
@@ -35,6 +43,7 @@ export const anthropic: CatalogueEntry = {
       outcome: 'overloaded',
     },
     { status: 200, sse: '$.error.type', match: '^rate_limit_error$', outcome: 'rate-limited' },
+    { status: 200, sse: '$.error.message', match: '.', outcome: 'bad-request' },
   ],
   probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
   knownLimits: [
@@ -64,11 +73,9 @@ export const anthropic: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/anthropic/anthropic.go',
     'metjm/claude-code-apikey-rotation-proxy:src/proxy.ts',
     'https://portkey.ai/error-library/account-billing-error-10155',
+    'anthropics/anthropic-sdk-typescript:src/core/streaming.ts',
+    'https://platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk.md',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'SSE error events',
-    '"usage limit|spend limit" wording of the 400',
-    'API keys as Bearer on the OpenAI-compatible endpoint',
-    'the date in the spend limit\'s text ("regain access on")',
-  ],
+  fromMemory: [],
 };

@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const azureOpenai: CatalogueEntry = {
   id: 'azure_openai',
@@ -11,7 +12,10 @@ export const azureOpenai: CatalogueEntry = {
   env: ['AZURE_OPENAI_API_KEY', 'AZURE_API_KEY'],
   signed: false,
   bucketScope: 'project',
-  errors: [{ status: 409, outcome: 'overloaded' }],
+  protocol: { name: 'openai', pathPrefix: '/openai/v1' },
+  repeatable: computingRoutes('/openai/v1'),
+  streamEndMark: STREAM_END,
+  errors: [{ status: 409, outcome: 'overloaded' }, ...STREAM_ERRORS],
   probe: { method: 'GET', path: '/openai/models?api-version=2024-10-21', everyMs: 300_000, dailyBudget: 48 },
   knownLimits: [
     {
@@ -37,11 +41,14 @@ export const azureOpenai: CatalogueEntry = {
     'https://learn.microsoft.com/en-us/answers/questions/2140040/',
     'openai/openai-node:src/azure.ts',
     'trufflesecurity/trufflehog:pkg/detectors/azure_openai/azure_openai.go (GET /openai/deployments?api-version=2023-03-15-preview)',
+    'https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle',
   ],
   fromMemory: [
     'probe path',
     'two keys per resource',
     'last sentence',
     'x-ratelimit-remaining-* and retry-after names',
+    'which routes may be repeated',
+    '[DONE] at the end of streams',
   ],
 };

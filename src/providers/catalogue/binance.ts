@@ -23,7 +23,7 @@ export const binance: CatalogueEntry = {
     // A ban of the address, after going on in spite of 429.
     { status: 418, outcome: 'rate-limited' },
     { status: 403, outcome: 'restricted', scope: 'egress' },
-    { status: 400, json: '$.code', match: '^-201[45]$', outcome: 'rejected' },
+    { status: [400, 401], json: '$.code', match: '^-201[45]$', outcome: 'rejected' },
   ],
   knownLimits: [{ tier: 'per IP', amount: '6,000 weight', per: 'minute', asOf: null }],
   poolTerms: 'see PROD-TERMS-OF-USE.md in the repository; not analysed',
@@ -38,6 +38,7 @@ export const binance: CatalogueEntry = {
   sources: [
     'binance/binance-spot-api-docs:rest-api.md (2026-07-21)',
     'binance/binance-spot-api-docs:errors.md',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: ['6000 weight/min', 'env names', 'HTTP 401 for -2014/-2015', '-2014 and -2015 with HTTP 400'],
+  fromMemory: ['6000 weight/min', 'env names', '-2014 and -2015 with HTTP 400'],
 };

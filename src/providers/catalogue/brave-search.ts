@@ -13,6 +13,8 @@ export const braveSearch: CatalogueEntry = {
   errors: [
     { status: 422, json: '$.error.code', match: '^SUBSCRIPTION_TOKEN_INVALID$', outcome: 'rejected' },
     { status: 422, match: 'x-subscription-token', outcome: 'rejected' },
+    // A plan without a monthly limit: its list ends with 0 of 0.
+    { status: 429, header: { name: 'x-ratelimit-limit', match: ',\\s*0\\s*$' }, outcome: 'rate-limited' },
     {
       status: 429,
       header: { name: 'x-ratelimit-remaining', match: ',\\s*0\\s*$' },
@@ -30,7 +32,7 @@ export const braveSearch: CatalogueEntry = {
     'Headers are COMMA LISTS, one entry per window; pair them by position with the policy.',
     '1-second sliding window.',
     'Month = 2592000 s window, not a calendar month.',
-    'Monthly exhaustion: 429 with Remaining "n, 0".',
+    'Monthly exhaustion: 429 with Remaining "n, 0"; a monthly limit of 0 means none.',
   ],
   sources: [
     'https://api-dashboard.search.brave.com/documentation/guides/rate-limiting',

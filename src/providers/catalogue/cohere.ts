@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { computingRoutes } from '../openai-compatible.js';
 
 export const cohere: CatalogueEntry = {
   id: 'cohere',
@@ -10,6 +11,19 @@ export const cohere: CatalogueEntry = {
   env: ['CO_API_KEY', 'COHERE_API_KEY'],
   signed: false,
   bucketScope: 'account',
+  protocol: { name: 'openai', pathPrefix: '/compatibility/v1' },
+  repeatable: [
+    ...computingRoutes('/compatibility/v1'),
+    'POST /v2/chat',
+    'POST /v2/embed',
+    'POST /v2/rerank',
+    'POST /v1/embed',
+    'POST /v1/rerank',
+    'POST /v1/classify',
+    'POST /v1/tokenize',
+    'POST /v1/detokenize',
+  ],
+  streamEndMark: '"type": ?"message-end"|event: ?message-end|data: ?\\[DONE\\]',
   errors: [
     {
       status: 402,
@@ -49,6 +63,7 @@ export const cohere: CatalogueEntry = {
     'cohere-ai/cohere-typescript:src/core/fetcher/requestWithRetries.ts',
     'cohere-ai/cohere-typescript:src/auth/BearerAuthProvider.ts',
     'public client code, repositories not recorded',
+    'https://docs.cohere.com/docs/compatibility-api',
   ],
-  fromMemory: ['498 remark', 'the text of the monthly refusal of a trial key'],
+  fromMemory: ['498 remark', 'which routes may be repeated'],
 };

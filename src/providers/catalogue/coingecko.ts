@@ -10,6 +10,7 @@ export const coingecko: CatalogueEntry = {
   env: ['COINGECKO_DEMO_API_KEY', 'COINGECKO_API_KEY'],
   signed: false,
   bucketScope: 'account',
+  protocol: { name: 'coingecko', pathPrefix: '/api/v3' },
   errors: [
     { status: [401, 403], match: '"error_code":\\s*"?10005\\b', outcome: 'restricted' },
     // A key of the other plan: it works on the other host only.
@@ -35,7 +36,7 @@ export const coingecko: CatalogueEntry = {
     'Only HTTP 200 costs a credit.',
     'Pro has GET /api/v3/key (usage).',
     'Older docs said ~30/min for Demo.',
-    '401/400 choice for 10010/10011 not stated.',
+    '10011 was seen with 400, 10005 with 401; the code stands at the top or in status.',
     'Keys of the Pro plan belong to coingecko_pro.',
   ],
   sources: [
@@ -44,10 +45,7 @@ export const coingecko: CatalogueEntry = {
     'coingecko/coingecko-typescript:src/client.ts',
     'coingecko/coingecko-typescript:src/resources/key.ts',
     'https://github.com/TundraSoft/tundra-connect/wiki/CoinGecko-Errors',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'status codes paired with 10005/10010/10011',
-    'COINGECKO_API_KEY',
-    '1020 in a JSON body or as "error code: 1020"',
-  ],
+  fromMemory: ['1020 in a JSON body'],
 };

@@ -54,6 +54,7 @@ export const coinmarketcap: CatalogueEntry = {
   sources: [
     'https://coinmarketcap.com/api/resources/how-to-handle-coinmarketcap-api-errors-and-rate-limit--responses (2026-09-14)',
     'https://pro.coinmarketcap.com/api/documentation/guides/errors-and-rate-limits',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: ['header/query names', 'host', 'limits', 'probe /v1/key/info and that it is free', 'env names'],
+  fromMemory: ['limits', 'probe /v1/key/info and that it is free'],
 };

@@ -26,5 +26,5 @@ export const cryptocompare: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/cryptocompare/cryptocompare.go',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['data-api.cryptocompare.com'],
+  fromMemory: [],
 };

@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const deepseek: CatalogueEntry = {
   id: 'deepseek',
@@ -10,7 +11,15 @@ export const deepseek: CatalogueEntry = {
   env: ['DEEPSEEK_API_KEY'],
   signed: false,
   bucketScope: 'account',
-  errors: [],
+  protocol: { name: 'openai', pathPrefix: '/v1' },
+  repeatable: [
+    'POST /chat/completions',
+    'POST /v1/chat/completions',
+    'POST /beta/chat/completions',
+    'POST /beta/completions',
+  ],
+  streamEndMark: STREAM_END,
+  errors: [...STREAM_ERRORS],
   probe: { method: 'GET', path: '/user/balance', everyMs: 300_000, dailyBudget: 48 },
   knownLimits: [],
   poolTerms: null,
@@ -26,5 +35,5 @@ export const deepseek: CatalogueEntry = {
     'Calcium-Ion/new-api:controller/channel-billing.go',
     'trufflesecurity/trufflehog:pkg/detectors/deepseek/deepseek.go',
   ],
-  fromMemory: ['scope'],
+  fromMemory: ['scope', 'which routes may be repeated', '[DONE] at the end of streams'],
 };

@@ -33,10 +33,5 @@ export const eodhd: CatalogueEntry = {
     'api-evangelist/eodhd:rate-limits/eodhd-rate-limits.yml (2026-07-22, generated)',
     'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'header names',
-    '401/403 for a bad token',
-    '402 = daily limit (also third-party)',
-    'the demo token',
-  ],
+  fromMemory: ['header names', '401/403 for a bad token', 'the demo token'],
 };

@@ -62,6 +62,7 @@ export const etherscan: CatalogueEntry = {
     'More than 5 invalid-key attempts in 30 s throttle the SOURCE IP, so probing dead keys hurts good ones.',
     'Free tier is limited to selected chains.',
     'Older code and docs say 5/s.',
+    'module=getapilimit tells creditsUsed and creditsAvailable, and costs a credit itself: no probe.',
     'Proxy (eth_*) module answers JSON-RPC shape.',
   ],
   sources: [
@@ -72,5 +73,5 @@ export const etherscan: CatalogueEntry = {
     'https://github.com/blockchain-certificates/cert-issuer/issues/166',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['daily limit text', 'getapilimit probe', 'plan texts', 'JSON-RPC remark'],
+  fromMemory: ['JSON-RPC remark'],
 };

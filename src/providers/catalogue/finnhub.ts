@@ -38,10 +38,5 @@ export const finnhub: CatalogueEntry = {
     'https://fuzzyalej.github.io/stockfeed/providers/finnhub',
     'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'X-Ratelimit-* header names and epoch format',
-    '401 text "Invalid API key"',
-    'FINNHUB_TOKEN',
-    'ws.finnhub.io, the WebSocket host',
-  ],
+  fromMemory: ['X-Ratelimit-* header names and epoch format', '401 text "Invalid API key"'],
 };

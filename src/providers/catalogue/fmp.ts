@@ -45,11 +45,5 @@ export const fmp: CatalogueEntry = {
     'Verdenroz/finance-query:src/adapters/fmp/client.rs',
     'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'all three limits',
-    'env names',
-    'header alternative',
-    '402/403 as plan messages',
-    'the demo key',
-  ],
+  fromMemory: ['all three limits', 'header alternative', 'the demo key', '403 as plan message'],
 };

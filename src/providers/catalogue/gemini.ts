@@ -13,10 +13,34 @@ export const gemini: CatalogueEntry = {
   env: ['GEMINI_API_KEY', 'GOOGLE_API_KEY', 'GOOGLE_GENERATIVE_AI_API_KEY'],
   signed: false,
   bucketScope: 'project',
+  protocol: { name: 'openai', pathPrefix: '/v1beta/openai' },
+  repeatable: [
+    'POST /v1beta/openai/chat/completions',
+    'POST /v1beta/openai/embeddings',
+    ...['generateContent', 'streamGenerateContent', 'countTokens', 'embedContent'].flatMap((call) => [
+      `POST /v1beta/models/*:${call}`,
+      `POST /v1/models/*:${call}`,
+    ]),
+  ],
+  streamEndMark: '"(finishReason|blockReason)"|data: ?\\[DONE\\]',
   errors: [
     { status: 400, json: '$.error.details[*].reason', match: '^API_KEY_INVALID$', outcome: 'rejected' },
     { status: 400, json: '$.error.message', match: 'API key not valid|API key expired', outcome: 'rejected' },
     { status: 403, json: '$.error.message', match: 'reported as leaked', outcome: 'rejected' },
+    // Money and the owner's own cap come as 429 too.
+    {
+      status: 429,
+      json: '$.error.message',
+      match: 'prepay(ment)? credit',
+      outcome: 'quota-exhausted',
+    },
+    {
+      status: 429,
+      json: '$.error.message',
+      match: 'monthly spending cap',
+      outcome: 'quota-exhausted',
+      window: 'month',
+    },
     // No allowance for this model at all, so that other models of the key must not suffer.
     { status: 429, json: '$.error.message', match: 'limit:\\s*0(?!\\d|\\.\\d)', outcome: 'restricted' },
     {
@@ -34,6 +58,9 @@ export const gemini: CatalogueEntry = {
       window: 'minute',
     },
     { status: 499, outcome: 'overloaded' },
+    // An error in the midst of a stream that began well; read by googleapis/js-genai.
+    { status: 200, sse: '$.error.code', match: '^429$', outcome: 'rate-limited' },
+    { status: 200, sse: '$.error.code', match: '^5\\d\\d$', outcome: 'overloaded' },
   ],
   reset: { at: '00:00', timeZone: 'America/Los_Angeles' },
   probe: { method: 'GET', path: '/v1beta/models', everyMs: 300_000, dailyBudget: 48 },
@@ -64,11 +91,7 @@ export const gemini: CatalogueEntry = {
     'https://dev.to/cynora/gemini-api-free-tier-429-per-minute-vs-per-day-limits-measured-on-four-models-mpc',
     'https://www.developersdigest.tech/errors/api/deepseek-api/402-insufficient-balance (402 list)',
     'public client code, repositories not recorded',
+    'googleapis/js-genai:src/_api_client.ts',
   ],
-  fromMemory: [
-    'absence of Retry-After',
-    'daily 429 carrying a short retryDelay',
-    'keys as Bearer on the OpenAI-compatible endpoint',
-    'the 403 for a leaked key',
-  ],
+  fromMemory: ['absence of Retry-After'],
 };

@@ -57,6 +57,7 @@ export const github: CatalogueEntry = {
     'github/docs:content/rest/using-the-rest-api/rate-limits-for-the-rest-api.md',
     'github/docs:content/rest/using-the-rest-api/troubleshooting-the-rest-api.md',
     'octokit/plugin-throttling.js:src/index.ts',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: ['Bad credentials text', 'variable names', 'RATE_LIMITED in a GraphQL answer with status 200'],
+  fromMemory: [],
 };

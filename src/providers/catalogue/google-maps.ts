@@ -10,6 +10,13 @@ export const googleMaps: CatalogueEntry = {
   env: ['GOOGLE_MAPS_API_KEY', 'MAPS_API_KEY'],
   signed: false,
   bucketScope: 'project',
+  repeatable: [
+    'POST /v1/places:searchText',
+    'POST /v1/places:searchNearby',
+    'POST /v1/places:autocomplete',
+    'POST /directions/v2:computeRoutes',
+    'POST /distanceMatrix/v2:computeRouteMatrix',
+  ],
   errors: [
     { status: 200, json: '$.status', match: '^OVER_QUERY_LIMIT$', outcome: 'rate-limited' },
     { status: 200, json: '$.error_message', match: 'API key is (invalid|expired)', outcome: 'rejected' },
@@ -40,6 +47,6 @@ export const googleMaps: CatalogueEntry = {
     'URL signing',
     'every call may bill',
     'key restrictions',
-    '"API key is invalid" in error_message',
+    'routes that may be repeated, but for places:autocomplete',
   ],
 };

@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const groq: CatalogueEntry = {
   id: 'groq',
@@ -10,6 +11,9 @@ export const groq: CatalogueEntry = {
   env: ['GROQ_API_KEY'],
   signed: false,
   bucketScope: 'organization',
+  protocol: { name: 'openai', pathPrefix: '/openai/v1' },
+  repeatable: computingRoutes('/openai/v1', '/audio/speech', '/audio/transcriptions', '/audio/translations'),
+  streamEndMark: STREAM_END,
   errors: [
     {
       status: 429,
@@ -26,6 +30,7 @@ export const groq: CatalogueEntry = {
       scope: 'bucket',
     },
     { status: 409, outcome: 'overloaded' },
+    ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/openai/v1/models', everyMs: 300_000, dailyBudget: 48 },
   knownLimits: [
@@ -50,10 +55,7 @@ export const groq: CatalogueEntry = {
     'groq/groq-typescript:src/client.ts',
     'songquanpeng/one-api:monitor/manage.go',
     'trufflesecurity/trufflehog:pkg/detectors/groq/groq.go',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'invalid_api_key code',
-    'example durations "2m59.56s"/"7.66s"',
-    '"requests per day" in the text of the daily refusal',
-  ],
+  fromMemory: ['invalid_api_key code', 'which routes may be repeated', '[DONE] at the end of streams'],
 };

@@ -26,13 +26,6 @@ export const infura: CatalogueEntry = {
   errors: [
     { status: 402, outcome: 'quota-exhausted', window: 'day' },
     { status: 200, json: '$.error.code', match: '^(429|-32005)$', outcome: 'rate-limited' },
-    {
-      status: 429,
-      json: '$.error.message',
-      match: 'daily request count exceeded',
-      outcome: 'quota-exhausted',
-      window: 'day',
-    },
   ],
   reset: { at: '00:00', timeZone: 'UTC' },
   knownLimits: [
@@ -44,7 +37,7 @@ export const infura: CatalogueEntry = {
   poolTerms: null,
   notes: [
     'Current docs: 402 + {"error":{"code":402,"event":-33000}} = daily credits gone until 00:00 UTC; 429 (-33300) = throughput or a user-set key limit.',
-    'Older shape: -32005 "daily request count exceeded, request rate limited" with data.rate.{allowed_rps,backoff_seconds,current_rps}, on 200 or 429.',
+    'Older shape: -32005 "daily request count exceeded, request rate limited" with data.rate.{allowed_rps,backoff_seconds,current_rps}, on 200 or 429. In spite of its words it is about throughput: a key must not rest until midnight for it.',
     'Limits are ACCOUNT-WIDE.',
     'Key is in the path.',
     'Other networks of *.infura.io are to be added as origins.',
@@ -57,5 +50,5 @@ export const infura: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/infura/infura.go',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['401 text', 'Basic auth with key secret', 'env names', 'the list of networks'],
+  fromMemory: ['401 text', 'Basic auth with key secret', 'the list of networks'],
 };

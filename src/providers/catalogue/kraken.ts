@@ -42,5 +42,5 @@ export const kraken: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/kraken/kraken.go',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['429 status', 'scope', 'env names'],
+  fromMemory: ['429 status', 'scope'],
 };

@@ -39,11 +39,7 @@ export const marketstack: CatalogueEntry = {
     'https://docs.apilayer.com/apilayer/docs/getting-started-9',
     'https://github.com/tigusigalpa/marketstack-php/wiki/Error-Handling',
     'trufflesecurity/trufflehog:pkg/detectors/marketstack/marketstack.go',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    '100/month',
-    'usage_limit_reached and function_access_restricted codes',
-    'soft 200 variants',
-    'env names',
-  ],
+  fromMemory: ['100/month', 'usage_limit_reached and function_access_restricted codes', 'soft 200 variants'],
 };

@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const mistral: CatalogueEntry = {
   id: 'mistral',
@@ -10,6 +11,15 @@ export const mistral: CatalogueEntry = {
   env: ['MISTRAL_API_KEY'],
   signed: false,
   bucketScope: 'organization',
+  protocol: { name: 'openai', pathPrefix: '/v1' },
+  repeatable: [
+    'POST /v1/chat/completions',
+    'POST /v1/fim/completions',
+    'POST /v1/embeddings',
+    'POST /v1/moderations',
+    'POST /v1/chat/moderations',
+  ],
+  streamEndMark: STREAM_END,
   errors: [
     // No allowance at all: the key is valid, and waiting is futile.
     {
@@ -18,6 +28,7 @@ export const mistral: CatalogueEntry = {
       outcome: 'restricted',
       scope: 'key',
     },
+    ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
   knownLimits: [
@@ -26,7 +37,7 @@ export const mistral: CatalogueEntry = {
   ],
   poolTerms: null,
   notes: [
-    'No reset header.',
+    'No reset header: x-ratelimit-{limit,remaining}-{req-minute,tokens-minute,tokens-month} name their windows.',
     'A VALID key with x-ratelimit-limit-req-minute: 0 and 429 has no allowance: terminal, do not retry (seen 2026-09-29).',
     '429 body {"type":"rate_limited","code":"1300"}.',
     'Docs disagree whether limits are per organization or per workspace; monthly workspace spend cap rejects requests.',
@@ -39,5 +50,5 @@ export const mistral: CatalogueEntry = {
     'mistralai/client-ts:src/funcs/modelsList.ts',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['codestral host'],
+  fromMemory: ['which routes may be repeated', '[DONE] at the end of streams'],
 };

@@ -44,5 +44,5 @@ export const nasdaqDataLink: CatalogueEntry = {
     'Nasdaq/data-link-python:nasdaqdatalink/api_config.py',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['X-RateLimit-* headers', 'QUANDL_API_KEY', 'the text of the daily refusal'],
+  fromMemory: ['X-RateLimit-* headers', 'the text of the daily refusal'],
 };

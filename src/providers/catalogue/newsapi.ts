@@ -36,5 +36,5 @@ export const newsapi: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/newsapi/newsapi.go',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['401/429 pairing', 'X-Api-Key header', 'env names', 'terms remark'],
+  fromMemory: ['401/429 pairing', 'terms remark'],
 };

@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const openai: CatalogueEntry = {
   id: 'openai',
@@ -10,12 +11,22 @@ export const openai: CatalogueEntry = {
   env: ['OPENAI_API_KEY'],
   signed: false,
   bucketScope: 'organization',
+  protocol: { name: 'openai', pathPrefix: '/v1' },
+  ownerHeader: 'openai-organization',
+  repeatable: computingRoutes(
+    '/v1',
+    '/moderations',
+    '/audio/speech',
+    '/audio/transcriptions',
+    '/audio/translations',
+  ),
+  streamEndMark: STREAM_END,
   errors: [
     // No money and too fast are both 429; waiting helps against one of them only.
     {
       status: 429,
       json: '$.error.code',
-      match: '^(insufficient_quota|billing_not_active)$',
+      match: '^(insufficient_quota|billing_not_active|credit_balance_exhausted)$',
       outcome: 'quota-exhausted',
     },
     { status: 429, json: '$.error.type', match: '^insufficient_quota$', outcome: 'quota-exhausted' },
@@ -69,6 +80,11 @@ export const openai: CatalogueEntry = {
     },
     { status: 200, sse: '$.response.error.code', match: 'rate_limit_exceeded', outcome: 'rate-limited' },
     { status: 200, sse: '$.response.error.code', match: 'server_error', outcome: 'overloaded' },
+    // The event `error` of a response has its code at the top.
+    { status: 200, sse: '$.code', match: '^insufficient_quota$', outcome: 'quota-exhausted' },
+    { status: 200, sse: '$.code', match: '^rate_limit_exceeded$', outcome: 'rate-limited' },
+    { status: 200, sse: '$.code', match: '^server_error$', outcome: 'overloaded' },
+    ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
   knownLimits: [
@@ -98,10 +114,8 @@ export const openai: CatalogueEntry = {
     'Calcium-Ion/new-api:service/channel.go',
     'trufflesecurity/trufflehog:pkg/detectors/openai/openai.go (GET /v1/me)',
     'public client code, repositories not recorded',
+    'https://developers.openai.com/api/reference/overview',
+    'openai/openai-node:src/core/streaming.ts',
   ],
-  fromMemory: [
-    '"6m0s"/"1s" examples of the duration',
-    '/v1/models costs nothing',
-    'the code unsupported_country_region_territory',
-  ],
+  fromMemory: ['/v1/models costs nothing'],
 };

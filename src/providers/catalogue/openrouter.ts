@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { computingRoutes, STREAM_END } from '../openai-compatible.js';
 
 export const openrouter: CatalogueEntry = {
   id: 'openrouter',
@@ -10,6 +11,9 @@ export const openrouter: CatalogueEntry = {
   env: ['OPENROUTER_API_KEY'],
   signed: false,
   bucketScope: 'account',
+  protocol: { name: 'openai', pathPrefix: '/api/v1' },
+  repeatable: computingRoutes('/api/v1', '/messages'),
+  streamEndMark: STREAM_END,
   errors: [
     {
       status: 402,
@@ -59,9 +63,7 @@ export const openrouter: CatalogueEntry = {
     'OpenRouterTeam/docs:api_reference/errors-and-debugging.mdx',
     'OpenRouterTeam/docs:snippets/exports/constants.mdx (2026-08-22)',
     'trufflesecurity/trufflehog:pkg/detectors/openrouter/openrouter.go',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'epoch milliseconds format of X-RateLimit-Reset',
-    '"per-day" in the text of the daily refusal',
-  ],
+  fromMemory: ['which routes may be repeated', '[DONE] at the end of streams'],
 };

@@ -34,10 +34,5 @@ export const openweather: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/openweather/openweather.go',
     'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'month and One Call limits',
-    '401 for new/unsubscribed keys',
-    'env names',
-    'the text of a 401 for a product not subscribed',
-  ],
+  fromMemory: ['month and One Call limits', '401 for keys that are not active yet'],
 };

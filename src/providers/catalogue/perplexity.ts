@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { STREAM_ERRORS } from '../openai-compatible.js';
 
 export const perplexity: CatalogueEntry = {
   id: 'perplexity',
@@ -10,9 +11,15 @@ export const perplexity: CatalogueEntry = {
   env: ['PERPLEXITY_API_KEY', 'PPLX_API_KEY'],
   signed: false,
   bucketScope: 'account',
+  protocol: { name: 'openai', pathPrefix: '' },
+  repeatable: ['POST /chat/completions', 'POST /search'],
+  // Its streams may lack `[DONE]`: their last piece tells why the answer ended.
+  streamEndMark:
+    '"finish_reason":\\s{0,4}"\\w+"|data: ?\\[DONE\\]|event: ?response\\.(completed|incomplete|failed)',
   errors: [
     { status: 401, match: 'insufficient_quota|exceeded your current quota', outcome: 'quota-exhausted' },
     { status: 409, outcome: 'overloaded' },
+    ...STREAM_ERRORS,
   ],
   knownLimits: [
     { tier: 'Agent API tier 0', requests: 50, per: 'minute', asOf: 'docs 2026' },
@@ -32,6 +39,8 @@ export const perplexity: CatalogueEntry = {
     'https://docs.perplexity.ai/docs/admin/rate-limits-usage-tiers',
     'https://docs.perplexity.ai/guides/perplexity-sdk-error-handling',
     'perplexityai/perplexity-node:src/client.ts',
+    'public client code, repositories not recorded',
+    'https://github.com/perplexityai/api-discussion/issues/209',
   ],
-  fromMemory: ['401 for exhausted credit', 'PPLX_API_KEY'],
+  fromMemory: ['401 for exhausted credit', 'which routes may be repeated'],
 };

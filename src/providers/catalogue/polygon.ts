@@ -32,6 +32,7 @@ export const polygon: CatalogueEntry = {
   poolTerms: null,
   notes: [
     'Renamed: both hosts must map to one provider.',
+    'POLYGON_API_KEY is also the name under which build scripts of contracts keep a key of Polygonscan.',
     '429 body {"status":"ERROR","error":"You\'ve exceeded the maximum requests per minute..."}; the 429 body may also be empty.',
     '403 {"status":"NOT_AUTHORIZED","message":"You are not entitled to this data..."} is plan, not key. status "DELAYED" is success. next_url pagination links do not carry the key.',
   ],
@@ -41,10 +42,5 @@ export const polygon: CatalogueEntry = {
     'Verdenroz/finance-query:src/adapters/polygon/client.rs',
     'public client code, repositories not recorded',
   ],
-  fromMemory: [
-    'Authorization: Bearer alternative',
-    'POLYGON_API_KEY and MASSIVE_API_KEY names',
-    '"DELAYED" status',
-    'next_url remark',
-  ],
+  fromMemory: ['Authorization: Bearer alternative', '"DELAYED" status', 'next_url remark'],
 };

@@ -49,5 +49,5 @@ export const rapidapi: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/rapidapi/rapidapi.go',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['-reset header unit', '401/403 invalid key text', 'HOURLY/DAILY variants', 'env names'],
+  fromMemory: ['-reset header unit', '401/403 invalid key text', 'HOURLY variant'],
 };

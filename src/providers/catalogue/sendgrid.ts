@@ -29,5 +29,5 @@ export const sendgrid: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/sendgrid/sendgrid.go',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['eu host', 'invalid-grant text'],
+  fromMemory: ['invalid-grant text'],
 };

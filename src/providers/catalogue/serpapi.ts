@@ -35,5 +35,5 @@ export const serpapi: CatalogueEntry = {
     'serpapi/serpapi-javascript:src/serpapi.ts',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['free 250/month', 'account API is free of quota', 'env names', 'empty-result text'],
+  fromMemory: ['free 250/month', 'account API is free of quota'],
 };

@@ -10,6 +10,7 @@ export const tavily: CatalogueEntry = {
   env: ['TAVILY_API_KEY'],
   signed: false,
   bucketScope: 'account',
+  repeatable: ['POST /search', 'POST /extract', 'POST /crawl', 'POST /map'],
   errors: [{ status: [432, 433], outcome: 'quota-exhausted' }],
   probe: { method: 'GET', path: '/usage', everyMs: 3_600_000, dailyBudget: 6 },
   knownLimits: [
@@ -31,5 +32,5 @@ export const tavily: CatalogueEntry = {
     'tavily-ai/tavily-python:tavily/errors.py',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['1000 free credits', '432 = plan, 433 = pay-as-you-go', 'GET /usage and that it is free'],
+  fromMemory: ['1000 free credits', '433 = pay-as-you-go', 'GET /usage and that it is free'],
 };

@@ -59,5 +59,5 @@ export const tiingo: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/tiingo/tiingo.go',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['1000/day and 500 symbols', '/api/test probe', '401 status', 'TIINGO_TOKEN'],
+  fromMemory: ['1000/day and 500 symbols', '/api/test probe', '401 status'],
 };

@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const together: CatalogueEntry = {
   id: 'together',
@@ -10,10 +11,14 @@ export const together: CatalogueEntry = {
   env: ['TOGETHER_API_KEY', 'TOGETHERAI_API_KEY'],
   signed: false,
   bucketScope: 'account',
+  protocol: { name: 'openai', pathPrefix: '/v1' },
+  repeatable: computingRoutes('/v1', '/rerank'),
+  streamEndMark: STREAM_END,
   errors: [
     // Prompt and answer together exceed the model's context.
     { status: 403, outcome: 'bad-request' },
     { status: 402, outcome: 'quota-exhausted', window: 'month' },
+    ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
   knownLimits: [
@@ -30,5 +35,5 @@ export const together: CatalogueEntry = {
     'togethercomputer/together-typescript:src/client.ts',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['TOGETHERAI_API_KEY', 'probe'],
+  fromMemory: ['probe', 'which routes may be repeated', '[DONE] at the end of streams'],
 };

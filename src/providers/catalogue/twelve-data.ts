@@ -56,7 +56,6 @@ export const twelveData: CatalogueEntry = {
     'public client code, repositories not recorded',
   ],
   fromMemory: [
-    'Authorization: apikey scheme',
     'the demo key',
     'ws.twelvedata.com, the WebSocket host',
     'codes 400, 403, 404 and 414 in a 200',

@@ -1,4 +1,5 @@
 import type { CatalogueEntry } from '../catalogue-entry.js';
+import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const xai: CatalogueEntry = {
   id: 'xai',
@@ -10,9 +11,14 @@ export const xai: CatalogueEntry = {
   env: ['XAI_API_KEY'],
   signed: false,
   bucketScope: 'organization',
+  protocol: { name: 'openai', pathPrefix: '/v1' },
+  repeatable: computingRoutes('/v1', '/messages'),
+  streamEndMark: STREAM_END,
   errors: [
     { status: 400, match: 'Incorrect API key', outcome: 'rejected' },
-    { status: 403, match: 'credits|spending limit', outcome: 'quota-exhausted' },
+    // As 429 it looks like haste, and waiting is futile.
+    { status: [403, 429], match: 'credits|spending limit', outcome: 'quota-exhausted' },
+    ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/v1/api-key', everyMs: 300_000, dailyBudget: 48 },
   knownLimits: [
@@ -30,7 +36,7 @@ export const xai: CatalogueEntry = {
     "Limits per TEAM and model; the per-second limit is RPM/60, so a minute's worth may not be burst.",
     'GET /v1/api-key returns api_key_blocked, api_key_disabled, team_blocked, acls: check these, a 200 alone is not health.',
     '403 = no permission or key/team blocked.',
-    'Exhausted-credit answer not confirmed.',
+    'Exhausted credit was seen as 403 and as 429, with the same text.',
     'XAI_MANAGEMENT_KEY holds a key of another kind and is left alone.',
   ],
   sources: [
@@ -39,6 +45,7 @@ export const xai: CatalogueEntry = {
     'trufflesecurity/trufflehog:pkg/detectors/xai/xai.go',
     'https://www.developersdigest.tech/errors/api/xai-api/403-forbidden',
     'xai-org/xai-sdk-python:src/xai_sdk/aio/client.py',
+    'public client code, repositories not recorded',
   ],
-  fromMemory: ['403 credits/spending limit', '400 text'],
+  fromMemory: ['which routes may be repeated', '[DONE] at the end of streams'],
 };

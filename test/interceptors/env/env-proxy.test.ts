@@ -2,11 +2,16 @@ import { inspect } from 'node:util';
 import { createEnvProxy } from '#keymux/interceptors/env-proxy.js';
 import { describe, expect, it } from 'vitest';
 
-function proxied(managed: Record<string, string | undefined>, real: NodeJS.ProcessEnv = { PLAIN: 'plain' }) {
+function proxied(
+  managed: Record<string, string | undefined>,
+  real: NodeJS.ProcessEnv = { PLAIN: 'plain' },
+  fixed: Record<string, string> = {},
+) {
   const told: string[] = [];
   const names = new Map(Object.entries(managed).map(([name, value]) => [name, { read: () => value }]));
   const env = createEnvProxy(real, {
     names,
+    fixed: (name) => fixed[name],
     onSet: (name, value) => void told.push(`set ${name} ${value}`),
     onDelete: (name) => void told.push(`delete ${name}`),
   });
@@ -54,6 +59,22 @@ describe('the stand-in for process.env', () => {
     expect(() => Object.defineProperty(env, 'LATE', { value: 'x' })).toThrow(TypeError);
     expect(Reflect.defineProperty(env, 'LATE', { value: 'x' })).toBe(false);
     expect(told).toHaveLength(3);
+  });
+
+  it('keeps what is fixed, and still tells what was set', () => {
+    const { env, real, told } = proxied({}, {}, { FIXED: 'fixed' });
+    env['FIXED'] = 'other';
+    expect(real['FIXED']).toBe('fixed');
+    Object.defineProperty(env, 'FIXED', {
+      value: 'more',
+      configurable: true,
+      enumerable: true,
+      writable: true,
+    });
+    expect(real['FIXED']).toBe('fixed');
+    expect(told).toEqual(['set FIXED other', 'set FIXED more']);
+    expect(delete env['FIXED']).toBe(true);
+    expect(real['FIXED']).toBeUndefined();
   });
 
   it('shows itself as it answers, and keeps the prototype of the real one', () => {

@@ -9,29 +9,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { echo, ok, refuse, reply, silence, softError, stream } from '#keymux/testing/script.js';
 import { startSimulator } from '#keymux/testing/simulator.js';
 import { BAD_BAD_GOOD, CAPTURED, bearer, managed, managerFor, until } from '../managed.js';
-
-type Incoming = http.IncomingMessage;
-
-async function textOf(answer: Incoming): Promise<string> {
-  let text = '';
-  for await (const chunk of answer.setEncoding('utf8')) text += chunk as string;
-  return text;
-}
-
-async function answerTo(request: http.ClientRequest): Promise<Incoming> {
-  const [answer] = (await once(request, 'response')) as [Incoming];
-  return answer;
-}
-
-function record(request: http.ClientRequest): string[] {
-  const events: string[] = [];
-  const { emit } = request;
-  request.emit = function (this: http.ClientRequest, event: string | symbol, ...args: unknown[]) {
-    events.push(String(event));
-    return emit.call(this, event, ...args);
-  } as typeof emit;
-  return events;
-}
+import { answerTo, record, textOf } from './requests.js';
 
 const PATCHED = [
   [http, 'request'],
@@ -363,17 +341,36 @@ describe('a request whose key must be waited for', () => {
     expect(simulator.requests).toHaveLength(2);
   });
 
-  it('is told when its connection breaks meanwhile', async () => {
+  it('goes on over another connection when its own breaks meanwhile', async () => {
+    const { origin, simulator } = await managed({
+      keys: { [CAPTURED]: { always: echo() } },
+      provider: oneAtATime,
+    });
+    (await answerTo(http.get(origin, { headers: bearer() }))).resume();
+    const request = http.request(origin, { method: 'POST', headers: bearer() });
+    await once(request, 'socket');
+    const socket = request.socket!;
+    await once(socket, 'connect');
+    request.end('body');
+    simulator.dropConnections();
+    await until(() => socket.destroyed);
+    const answer = await answerTo(request);
+    expect(JSON.parse(await textOf(answer))).toMatchObject({ body: 'body' });
+    expect(simulator.requests).toHaveLength(2);
+  });
+
+  it('is told when its connection breaks meanwhile and its body is not at hand', async () => {
     const { origin, simulator, manager } = await managed({ keys: { [CAPTURED]: {} }, provider: oneAtATime });
     (await answerTo(http.get(origin, { headers: bearer() }))).resume();
     const request = http.request(origin, { method: 'POST', headers: bearer() });
     await once(request, 'socket');
     await once(request.socket!, 'connect');
-    request.end('body');
+    request.write('the beginning');
     const failed = once(request, 'error');
     simulator.dropConnections();
     await expect(failed).resolves.toMatchObject([{ code: 'ECONNRESET' }]);
     await until(() => manager.poolOf('acme').room.size === 0);
+    expect(manager.inspect().keys[0]?.inFlight).toBe(0);
     expect(simulator.requests).toHaveLength(1);
   });
 });

@@ -25,9 +25,44 @@ const quotaFailure = (quotaId: string) => ({
   violations: [{ quotaMetric: 'generate_content_free_tier_requests', quotaId }],
 });
 
+/** The errors of streams that all providers share which are compatible with OpenAI. */
+const streamErrors: readonly Case[] = [
+  {
+    ...event({ error: { message: 'You exceeded your current quota', code: 'insufficient_quota' } }),
+    kind: 'quota-exhausted',
+    scope: 'bucket',
+  },
+  {
+    ...event({ error: { message: 'No credit', type: 'insufficient_quota', code: null } }),
+    kind: 'quota-exhausted',
+    scope: 'bucket',
+  },
+  {
+    ...event({ error: { message: 'Please try again in 2s.', code: 'rate_limit_exceeded' } }, 'error'),
+    kind: 'rate-limited',
+    scope: 'bucket',
+    waitMs: 2_000,
+  },
+  { ...event({ error: { type: 'tokens', code: null } }), kind: 'rate-limited', scope: 'bucket' },
+  { ...event({ error: { code: 'invalid_api_key' } }), kind: 'rejected' },
+  { ...event({ error: { code: 503, message: 'Over capacity' } }, 'error'), kind: 'overloaded' },
+  { ...event({ error: { type: 'server_error', code: null } }), kind: 'overloaded' },
+  {
+    ...event({ error: { type: 'invalid_request_error', message: 'The prompt is too long.' } }),
+    kind: 'bad-request',
+  },
+  // A comment, a ping and the role of the answer come first.
+  {
+    ...event({}),
+    body: `: keep-alive\n\nevent: ping\ndata: {}\n\ndata: {"choices":[{"delta":{"role":"assistant"}}]}\n\n${event({ error: { code: 'server_error' } }, 'error').body as string}`,
+    kind: 'overloaded',
+  },
+];
+
 export const LANGUAGE_MODELS: readonly Refusal[] = [
   ...of(
     'openai',
+    ...streamErrors,
     {
       status: 429,
       headers: { 'retry-after': '20', 'retry-after-ms': '19500' },
@@ -65,6 +100,12 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
           code: 'insufficient_quota',
         },
       },
+      kind: 'quota-exhausted',
+      scope: 'bucket',
+    },
+    {
+      status: 429,
+      body: { error: { message: 'No credit', type: 'billing', code: 'credit_balance_exhausted' } },
       kind: 'quota-exhausted',
       scope: 'bucket',
     },
@@ -119,6 +160,17 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
       waitMs: 1_500,
     },
     { ...failed({ code: 'server_error' }), kind: 'overloaded' },
+    {
+      ...event({ type: 'error', code: 'insufficient_quota', message: 'No credit' }, 'error'),
+      kind: 'quota-exhausted',
+      scope: 'bucket',
+    },
+    {
+      ...event({ type: 'error', code: 'rate_limit_exceeded', message: 'Slow down' }, 'error'),
+      kind: 'rate-limited',
+      scope: 'bucket',
+    },
+    { ...event({ type: 'error', code: 'server_error', message: 'Oops' }, 'error'), kind: 'overloaded' },
   ),
   ...of(
     'anthropic',
@@ -187,6 +239,15 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
       kind: 'overloaded',
     },
     {
+      ...event({}),
+      body: `event: message_start\ndata: {"type":"message_start","message":{}}\n\nevent: ping\ndata: {"type": "ping"}\n\n${event({ type: 'error', error: { type: 'overloaded_error' } }, 'error').body as string}`,
+      kind: 'overloaded',
+    },
+    {
+      ...event({ type: 'error', error: { type: 'invalid_request_error', message: 'Too long' } }, 'error'),
+      kind: 'bad-request',
+    },
+    {
       ...event({ type: 'error', error: { type: 'rate_limit_error' } }, 'error'),
       kind: 'rate-limited',
       scope: 'bucket',
@@ -215,6 +276,19 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
       status: 403,
       body: { error: { status: 'PERMISSION_DENIED', details: [{ reason: 'API_KEY_SERVICE_BLOCKED' }] } },
       kind: 'restricted',
+    },
+    {
+      status: 429,
+      body: google([], 'Your prepayment credits are depleted. Please go to AI Studio.'),
+      kind: 'quota-exhausted',
+      scope: 'bucket',
+    },
+    {
+      status: 429,
+      body: google([], 'Your project has exceeded its monthly spending cap.'),
+      kind: 'quota-exhausted',
+      scope: 'bucket',
+      waitMs: Date.UTC(2025, 7, 1, 7) - NOW,
     },
     {
       status: 429,
@@ -250,9 +324,17 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
       waitMs: 123_000,
     },
     { status: 499, body: { error: { status: 'CANCELLED' } }, kind: 'overloaded' },
+    {
+      ...event({ error: { code: 429, message: 'Please retry in 3s.', status: 'RESOURCE_EXHAUSTED' } }),
+      kind: 'rate-limited',
+      scope: 'bucket',
+      waitMs: 3_000,
+    },
+    { ...event({ error: { code: 503, status: 'UNAVAILABLE' } }), kind: 'overloaded' },
   ),
   ...of(
     'groq',
+    ...streamErrors,
     {
       status: 429,
       body: {
@@ -273,7 +355,7 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
     },
     { status: 409, kind: 'overloaded' },
   ),
-  ...of('mistral', {
+  ...of('mistral', ...streamErrors, {
     status: 429,
     headers: { 'x-ratelimit-limit-req-minute': '0' },
     body: { type: 'rate_limited', code: '1300' },
@@ -330,7 +412,7 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
     { ...event({ error: { code: 402 } }), kind: 'quota-exhausted', scope: 'bucket' },
     { ...event({ error: { code: 503 } }), kind: 'overloaded' },
   ),
-  ...of('deepseek', {
+  ...of('deepseek', ...streamErrors, {
     status: 402,
     body: { error: { message: 'Insufficient Balance' } },
     kind: 'quota-exhausted',
@@ -338,10 +420,26 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
   }),
   ...of(
     'xai',
+    ...streamErrors,
     {
       status: 400,
       body: { code: 'Client specified an invalid argument', error: 'Incorrect API key provided' },
       kind: 'rejected',
+    },
+    {
+      status: 429,
+      body: {
+        code: 'Some resource has been exhausted',
+        error: 'Your team 1 has either used all available credits or reached its monthly spending limit.',
+      },
+      kind: 'quota-exhausted',
+      scope: 'bucket',
+    },
+    {
+      status: 403,
+      body: { error: "Your newly created team doesn't have any credits or licenses yet." },
+      kind: 'quota-exhausted',
+      scope: 'bucket',
     },
     {
       status: 403,
@@ -368,11 +466,13 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
   ),
   ...of(
     'together',
+    ...streamErrors,
     { status: 403, body: { error: { message: 'Input is longer than the context' } }, kind: 'bad-request' },
     { status: 402, body: { error: { message: 'Spending limit' } }, kind: 'quota-exhausted', scope: 'bucket' },
   ),
   ...of(
     'perplexity',
+    ...streamErrors,
     {
       status: 401,
       body: { error: { type: 'insufficient_quota', message: 'You exceeded your current quota' } },
@@ -384,6 +484,7 @@ export const LANGUAGE_MODELS: readonly Refusal[] = [
   ),
   ...of(
     'azure_openai',
+    ...streamErrors,
     {
       status: 429,
       body: {

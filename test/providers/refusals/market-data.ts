@@ -347,6 +347,7 @@ export const MARKET_DATA: readonly Refusal[] = [
       waitMs: 2 * MINUTE,
     },
     { status: 403, body: '<html>Forbidden</html>', kind: 'restricted', scope: 'egress' },
+    { status: 401, body: { code: -2014, msg: 'API-key format invalid.' }, kind: 'rejected' },
     {
       status: 400,
       body: { code: -2015, msg: 'Invalid API-key, IP, or permissions for action.' },

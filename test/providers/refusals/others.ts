@@ -80,6 +80,19 @@ export const OTHERS: readonly Refusal[] = [
       scope: 'bucket',
       waitMs: 1_419_704_000,
     },
+    // A plan without a monthly limit.
+    {
+      status: 429,
+      headers: {
+        'x-ratelimit-limit': '50, 0',
+        'x-ratelimit-remaining': '0, 0',
+        'x-ratelimit-reset': '1, 1419704',
+      },
+      body: { error: { code: 'RATE_LIMITED' } },
+      kind: 'rate-limited',
+      scope: 'bucket',
+      waitMs: 1_000,
+    },
     {
       status: 429,
       headers: { 'x-ratelimit-remaining': '0, 1000', 'x-ratelimit-reset': '1, 1419704' },
@@ -204,10 +217,9 @@ export const OTHERS: readonly Refusal[] = [
     },
     {
       status: 429,
-      body: { error: { message: 'daily request count exceeded, request rate limited' } },
-      kind: 'quota-exhausted',
+      body: { error: { code: -32005, message: 'daily request count exceeded, request rate limited' } },
+      kind: 'rate-limited',
       scope: 'bucket',
-      waitMs: TO_MIDNIGHT_UTC,
     },
   ),
   ...of(

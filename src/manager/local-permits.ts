@@ -1,0 +1,72 @@
+import { arrivalSlackMs } from '../core/quota.js';
+import type { StateTable } from '../state/table.js';
+import type { Bucket, Permit, PermitSource, Shortage } from './permits.js';
+import { UNLIMITED } from './permits.js';
+
+/** Permits of this process alone, taken from the table that its threads share. */
+export class LocalPermits implements PermitSource {
+  readonly #table: StateTable;
+  readonly #indexes = new WeakMap<Bucket, { index: number; slackMs: number }>();
+
+  constructor(table: StateTable) {
+    this.#table = table;
+  }
+
+  take(bucket: Bucket, now: number): Permit | Shortage {
+    if (bucket.windows.length === 0) return UNLIMITED;
+    const { index, slackMs } = this.#indexOf(bucket);
+    const table = this.#table;
+    const position = table.take(index, now);
+    if (position < 0) return { retryAt: table.nextAt(index, now) };
+    return {
+      sent: (at) => table.settle(index, position, at + slackMs),
+      settle: (at) => table.settle(index, position, at),
+      giveBack: () => table.giveBack(index, position),
+    };
+  }
+
+  left(bucket: Bucket, now: number): number | undefined {
+    if (bucket.windows.length === 0) return undefined;
+    try {
+      return this.#table.left(this.#indexOf(bucket).index, now);
+    } catch {
+      // The table has no room for it; whoever takes a permit is told.
+      return undefined;
+    }
+  }
+
+  adjust(bucket: Bucket, stated: number, perMs: number, now: number): void {
+    if (!bucket.windows.some((window) => window.perMs === perMs)) return;
+    this.#table.adjustLimit(this.#indexOf(bucket).index, stated, perMs, now);
+  }
+
+  hold(bucket: Bucket, now: number): void {
+    if (this.#indexes.has(bucket)) this.#table.holdLimits(this.#indexOf(bucket).index, now);
+  }
+
+  limits(bucket: Bucket): readonly number[] {
+    const known = this.#indexes.get(bucket);
+    return known === undefined
+      ? bucket.windows.map(({ requests }) => requests)
+      : this.#table.limits(known.index);
+  }
+
+  carryOver(from: Bucket, to: Bucket, now: number, { table }: { table: boolean }): void {
+    if (!table || to.windows.length === 0 || from.windows.length === 0) return;
+    this.#table.carryCharges(this.#indexOf(to).index, this.#indexOf(from).index, now);
+  }
+
+  close(): void {}
+
+  #indexOf(bucket: Bucket): { index: number; slackMs: number } {
+    let known = this.#indexes.get(bucket);
+    if (known === undefined) {
+      known = {
+        index: this.#table.bucket(bucket.name, bucket.windows),
+        slackMs: arrivalSlackMs(bucket.windows),
+      };
+      this.#indexes.set(bucket, known);
+    }
+    return known;
+  }
+}

@@ -1,0 +1,3 @@
+import { compareRuns } from './comparison.js';
+
+await compareRuns('node-http.mjs');

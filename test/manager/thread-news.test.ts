@@ -1,0 +1,56 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readConfiguration } from '#keymux/manager/discovery.js';
+import { fromPortable, hearThreads, tellThreads, toPortable } from '#keymux/manager/thread-news.js';
+import type { Configuration } from '#keymux/config/configuration.js';
+import { BroadcastChannel } from 'node:worker_threads';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryFolder, virtualProvider } from '../interceptors/virtual.js';
+
+const REAL = 'canary-real';
+
+function configurationIn(folder: string): Configuration {
+  const acme = { baseUrl: 'http://127.0.0.1:9', ...virtualProvider([`${REAL}-0`, `${REAL}-1`], folder) };
+  const config = { providers: { acme, plain: { baseUrl: 'http://127.0.0.1:8' } } } as never;
+  return readConfiguration({ env: { PLAIN_API_KEY: 'key-plain' }, cwd: folder, config });
+}
+
+function textsOf({ credentials }: Configuration): string[] {
+  return credentials.map(({ id, secret }) => `${id} ${secret.reveal()}`);
+}
+
+describe('what threads tell one another', () => {
+  it('holds no key of a virtual provider, and leads each thread to it', () => {
+    const configuration = configurationIn(temporaryFolder());
+    const portable = structuredClone(toPortable(configuration));
+    expect(JSON.stringify([portable.credentials, portable.notes])).not.toContain(REAL);
+    expect(JSON.stringify(portable.credentials)).toContain('key-plain');
+    const arrived = fromPortable(portable);
+    expect(textsOf(arrived)).toEqual([`k0 ${REAL}-0`, `k1 ${REAL}-1`, 'main key-plain']);
+    expect(arrived.credentials).toEqual(configuration.credentials);
+  });
+
+  it('is read as it is now, and a key that cannot be read here is left out with a note', () => {
+    const folder = temporaryFolder();
+    const portable = toPortable(configurationIn(folder));
+    writeFileSync(join(folder, '0.key'), 'canary-new', { mode: 0o600 });
+    rmSync(join(folder, '1.key'));
+    const arrived = fromPortable(portable);
+    expect(textsOf(arrived)).toEqual(['k0 canary-new', 'main key-plain']);
+    expect(arrived.notes).toEqual([...portable.notes, expect.stringContaining('acme/k1 (file:')]);
+  });
+
+  it('goes over the channel without such a key', async () => {
+    const channel = new BroadcastChannel('keymux:configuration');
+    onTestFinished(() => channel.close());
+    const overheard = new Promise<unknown>((resolve) => {
+      channel.onmessage = (event: unknown) => resolve((event as { data: unknown }).data);
+    });
+    const heard = new Promise<Configuration>((resolve) => onTestFinished(hearThreads(resolve)));
+    tellThreads(configurationIn(temporaryFolder()));
+    expect(textsOf(await heard)).toContain(`k0 ${REAL}-0`);
+    const { credentials } = (await overheard) as { credentials: unknown };
+    expect(JSON.stringify(credentials)).toContain('key-plain');
+    expect(JSON.stringify(credentials)).not.toContain(REAL);
+  });
+});

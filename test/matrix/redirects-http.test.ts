@@ -1,0 +1,3 @@
+import { testRedirects } from './redirects.js';
+
+testRedirects('http');
