@@ -75,15 +75,17 @@ function providerRows({ providers, at }: StatusReport, colours: Colours, columns
     { title: 'circuit' },
     { title: 'until', dropOrder: 1 },
     { title: 'keys usable', align: 'right', dropOrder: 2 },
+    { title: 'mode', dropOrder: 4 },
     { title: 'sends keys to', dropOrder: 3 },
   ];
-  const rows = providers.map(({ id, circuit, until, healthScore, origins }): Cell[] => {
+  const rows = providers.map(({ id, circuit, until, healthScore, mode, origins }): Cell[] => {
     const [text, paint] = CIRCUITS[circuit];
     return [
       { text: id },
       { text, paint: paint(colours) },
       { text: until === undefined ? '' : momentText(until, at) },
       { text: `${Math.round(healthScore * 100)} %` },
+      { text: mode },
       { text: origins.join(', ') },
     ];
   });

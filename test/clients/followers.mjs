@@ -16,13 +16,13 @@ const undici = (version) =>
       `undici ${version}, request`,
       async ({ url, ...options }) => {
         const { Agent, interceptors, request } = await loadAll(`undici${version}`);
-        const following =
+        const dispatcher =
           version < 7
-            ? { maxRedirections: 5 }
-            : { dispatcher: new Agent().compose(interceptors.redirect({ maxRedirections: 5 })) };
-        const { statusCode, body } = await request(url, { ...options, ...following });
+            ? new Agent({ maxRedirections: 5 })
+            : new Agent().compose(interceptors.redirect({ maxRedirections: 5 }));
+        const { statusCode, body } = await request(url, { ...options, dispatcher });
         await body.text();
-        await following.dispatcher?.close();
+        await dispatcher.close();
         return statusCode;
       },
     ],

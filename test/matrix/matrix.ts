@@ -90,7 +90,7 @@ export function testMatrix(scheme: Scheme): void {
 
     it('that signs its requests is left alone: ccxt', async () => {
       const outcomes = await managed.do('call', { row: 'ccxt, a signed request', times: TIMES });
-      expect(outcomes.map(({ error }) => error)).toEqual(repeat([], 0).concat(Array(TIMES).fill(undefined)));
+      expect(outcomes.filter(({ error }) => error !== undefined)).toEqual([]);
       const { requests = [] } = sites.simulators.get('exchange') ?? {};
       expect(requests.map(({ key }) => key)).toEqual(repeat(['captured'], TIMES));
       expect(requests.filter(({ path }) => !isSigned(path))).toEqual([]);
@@ -133,10 +133,14 @@ export function testMatrix(scheme: Scheme): void {
 
     it('by time limits of the clients fails as without keymux', async () => {
       const expiring = able.flatMap(({ name, aborts }) => (aborts === true ? [] : [name]));
-      const outcomes = await Promise.all(
-        [managed, bare].map((program) => program.do('expire', { stops: expiring })),
-      );
-      const [with_, without] = outcomes.map((all) => all.map((outcome, index) => [expiring[index], outcome]));
+      const outcomes: unknown[] = [];
+      for (const program of [managed, bare]) {
+        // The first time loads the clients, while clocks are running.
+        await program.do('expire', { stops: expiring });
+        const all = await program.do('expire', { stops: expiring });
+        outcomes.push(all.map((outcome, index) => [expiring[index], outcome]));
+      }
+      const [with_, without] = outcomes;
       expect(with_).toEqual(without);
     });
   });
