@@ -7,7 +7,7 @@
 // adds by failing over is not counted.
 //
 // --minutes N  ends after this time, whatever was sent (default: when 12 hours are over)
-// --short      20 seconds, for CI: shows gross leaks only
+// --short      about half a minute, for CI: shows gross leaks only
 import { fork, spawnSync } from 'node:child_process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { join } from 'node:path';

@@ -130,7 +130,8 @@ export class KeyGuard {
     for (const [name, value] of headers) {
       if (own !== undefined && keyFinderOf(own).inHeader(name, value) !== undefined) continue;
       for (const managed of target.from)
-        if (carriesKey(managed, name, value)) (dropped ??= new Set()).add(name.toLowerCase());
+        if (managed.holdsKey(readable(name.toLowerCase(), value)))
+          (dropped ??= new Set()).add(name.toLowerCase());
     }
     return dropped;
   }
@@ -220,12 +221,6 @@ function decoded(text: string): string {
   } catch {
     return text;
   }
-}
-
-function carriesKey(managed: ManagedOrigin, name: string, value: string): boolean {
-  if (keyFinderOf(managed).inHeader(name, value) !== undefined) return true;
-  const text = readable(name.toLowerCase(), value);
-  return [text, text.slice(text.lastIndexOf(' ') + 1), ...text.split(':')].some(managed.isKnownKey);
 }
 
 function placeInPath(path: string, text: string): string {

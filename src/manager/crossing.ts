@@ -87,9 +87,7 @@ export class ServiceCrossing implements Crossing {
   }
 
   holdsKey(text: string): boolean {
-    for (const key of this.#keys)
-      if (text.includes(key) || text.includes(encodeURIComponent(key))) return true;
-    return false;
+    return holdsAny(this.#keys, text);
   }
 
   /** A key of this provider would go along: in the body, or in a part of the path where none belongs. */
@@ -112,3 +110,9 @@ export class ServiceCrossing implements Crossing {
 }
 
 const NOWHERE = { in: 'header', name: 'none' } as const;
+
+/** Whether one of these keys stands anywhere in a text, as it is or as in a URL. */
+export function holdsAny(keys: Iterable<string>, text: string): boolean {
+  for (const key of keys) if (text.includes(key) || text.includes(encodeURIComponent(key))) return true;
+  return false;
+}

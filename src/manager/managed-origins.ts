@@ -1,6 +1,6 @@
 import type { ServiceDefinition } from '../config/configuration.js';
 import type { ProviderDefinition } from '../core/provider.js';
-import { ServiceCrossing } from './crossing.js';
+import { holdsAny, ServiceCrossing } from './crossing.js';
 import type { Lease } from './lease.js';
 import type { Member } from './members.js';
 import type { Pool } from './pool.js';
@@ -14,6 +14,8 @@ export interface ManagedOrigin {
    * configuration while the application still holds it.
    */
   readonly isKnownKey: (text: string) => boolean;
+  /** Whether such a key stands anywhere in a text. */
+  readonly holdsKey: (text: string) => boolean;
   /** Present where requests may go to other providers. */
   readonly crossing?: Crossing;
 }
@@ -83,6 +85,7 @@ export class ManagedOrigins {
         provider,
         pool,
         isKnownKey: (text) => keys.has(text),
+        holdsKey: (text) => holdsAny(keys, text),
         ...(crossing === undefined ? {} : { crossing }),
       };
       for (const origin of provider.origins) byOrigin.set(new URL(origin).origin, managed);

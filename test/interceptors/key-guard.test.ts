@@ -259,9 +259,15 @@ describe('a redirect', () => {
       const guard = guardOf(manager);
       guard.redirect(await leaseOf(manager), `${HOME}/a`, `${ELSEWHERE}/b`);
       expect(guard.isOnWatch).toBe(true);
-      const followed = { accept: '*/*', [name]: REAL, authorization: `Bearer ${REAL}`, 'x-basic': 'Basic !' };
+      const followed = {
+        accept: '*/*',
+        [name]: REAL,
+        authorization: `Bearer ${REAL}`,
+        referer: `${HOME}/a?key=${REAL}`,
+        'x-basic': 'Basic !',
+      };
       const dropped = guard.check(request({ origin: ELSEWHERE, path: '/b', headers: followed }));
-      expect([...(dropped ?? [])].toSorted()).toEqual(['authorization', name.toLowerCase()]);
+      expect([...(dropped ?? [])].toSorted()).toEqual(['authorization', 'referer', name.toLowerCase()]);
       expect(guard.check(request({ origin: HOME, headers: followed }))).toBeUndefined();
       expect(guard.check(request({ origin: 'https://third.example', headers: followed }))).toBeUndefined();
       expect(guard.check(request({ origin: undefined, headers: followed }))).toBeUndefined();
