@@ -41,6 +41,10 @@ const commands = {
     return Promise.all(chosen.map(({ call, site = 'bearer' }) => outcomeOf(() => call(targetOf(site)))));
   },
 
+  async read({ variable }) {
+    return [{ answer: process.env[variable] }];
+  },
+
   /** The last status, or the error. */
   async follow({ follower, request }) {
     return [await outcomeOf(() => followers[follower](request))];

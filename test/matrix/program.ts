@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Sites } from './sites.js';
+import type { ProgramKind, Sites } from './sites.js';
 
 const PROGRAM = fileURLToPath(new URL('../clients/program.mjs', import.meta.url));
 const PRELOAD = new URL('../../dist/register.cjs', import.meta.url).href;
@@ -30,9 +30,9 @@ export interface Program {
   close(): Promise<void>;
 }
 
-export function startProgram(sites: Sites, kind: 'managed' | 'bare'): Program {
+export function startProgram(sites: Sites, kind: ProgramKind): Program {
   const { NODE_V8_COVERAGE: coverage, NODE_OPTIONS: _options, ...inherited } = process.env;
-  const isManaged = kind === 'managed';
+  const isManaged = kind !== 'bare';
   const child = fork(PROGRAM, [], {
     execArgv: isManaged ? ['--import', PRELOAD, '--import', FORGET] : [],
     env: {

@@ -9,7 +9,7 @@ import type { KeyName } from './keys.js';
 import type { Program } from './program.js';
 import { startProgram } from './program.js';
 import type { Scheme, Sites } from './sites.js';
-import { startSites } from './sites.js';
+import { startSites, variableOf } from './sites.js';
 
 const STATUSES = [301, 302, 303, 307, 308];
 
@@ -50,6 +50,9 @@ const ONLY: Readonly<Record<string, readonly string[]>> = {
   '@anthropic-ai/sdk': ['in Authorization'],
 };
 
+/** With a `createConnection` of its own, which may lead anywhere: refused with a virtual key. */
+const CONNECTS_BY_ITSELF: ReadonlySet<string> = new Set(['ws']);
+
 interface Sent {
   readonly status: number;
   readonly to: string;
@@ -68,12 +71,16 @@ const whereIn = (received: string): string =>
     .filter((line) => /sk-|Basic|Bearer/.test(line))
     .join();
 
+const siteOf = (placement: string): string => PLACEMENTS[placement]?.site ?? '';
+const captured = (placement: string, key: KeyName): string => keyText(siteOf(placement), key);
+
 export function testRedirects(scheme: Scheme): void {
   let sites: Sites;
   let same: Foreign;
   let other: Foreign;
   let managed: Program;
   let bare: Program;
+  let virtual: Program;
 
   beforeAll(async () => {
     sites = await startSites(scheme);
@@ -81,9 +88,10 @@ export function testRedirects(scheme: Scheme): void {
     other = await startForeign(scheme === 'https' ? undefined : sites.certificate);
     managed = startProgram(sites, 'managed');
     bare = startProgram(sites, 'bare');
+    virtual = startProgram(sites, 'virtual');
   });
   afterAll(async () => {
-    await Promise.all([managed.close(), bare.close()]);
+    await Promise.all([managed.close(), bare.close(), virtual.close()]);
     await Promise.all([sites.close(), same.close(), other.close()]);
   });
 
@@ -104,9 +112,9 @@ export function testRedirects(scheme: Scheme): void {
     };
   }
 
-  function requests(placement: string, key: KeyName, statuses: readonly number[]): Sent[] {
+  /** With the key of this text. */
+  function requests(placement: string, text: string, statuses: readonly number[]): Sent[] {
     const { site, headers, target } = PLACEMENTS[placement]!;
-    const text = keyText(site, key);
     const origin = sites.simulators.get(site)?.origin ?? '';
     return Object.entries(locations(placement)).flatMap(([to, location]) =>
       statuses.flatMap((status) => {
@@ -132,8 +140,8 @@ export function testRedirects(scheme: Scheme): void {
     follower: string,
     placement: string,
     sent: readonly Sent[],
+    keys: ReadonlyMap<string, string> = keysOf(siteOf(placement)),
   ): Promise<{ leaks: string[]; arrived: number }> {
-    const keys = keysOf(PLACEMENTS[placement]?.site ?? '');
     const leaks: string[] = [];
     let arrived = 0;
     for (const { status, to, request } of sent) {
@@ -162,17 +170,43 @@ export function testRedirects(scheme: Scheme): void {
         ['node-fetch 2', 'in Authorization'],
         ['fetch', 'in the query'],
       ] as const) {
-        const { leaks } = await leaksOf(bare, follower, placement, requests(placement, 'good', [302]));
+        const { leaks } = await leaksOf(
+          bare,
+          follower,
+          placement,
+          requests(placement, captured(placement, 'good'), [302]),
+        );
         expect(leaks.length).toBeGreaterThan(0);
       }
     });
 
     it.each(pairs)('never takes a key along: $follower, key $placement', async ({ follower, placement }) => {
       // Each kind of redirect costs a request; over TLS they differ in nothing but their bytes.
-      const sent = requests(placement, 'limited', scheme === 'http' ? STATUSES : [302, 307]);
+      const sent = requests(
+        placement,
+        captured(placement, 'limited'),
+        scheme === 'http' ? STATUSES : [302, 307],
+      );
       const { leaks, arrived } = await leaksOf(managed, follower, placement, sent);
       expect(leaks).toEqual([]);
       expect(arrived).toBeGreaterThanOrEqual(sent.length - 1);
+    });
+  });
+
+  describe(`a redirect from ${scheme} to another origin, with a virtual key`, () => {
+    it.each(pairs)('never takes a key along: $follower, key $placement', async ({ follower, placement }) => {
+      const site = siteOf(placement);
+      const [read] = await virtual.do('read', { variable: variableOf(site) });
+      const text = String(read?.answer);
+      const keys = new Map([...keysOf(site), [text, 'virtual']]);
+      expect(keys.size).toBe(4);
+      const since = sites.seen(site).length;
+      const sent = requests(placement, text, [302, 307]);
+      const { leaks, arrived } = await leaksOf(virtual, follower, placement, sent, keys);
+      expect(leaks).toEqual([]);
+      const isRefused = CONNECTS_BY_ITSELF.has(follower);
+      expect(sites.seen(site, since)).toEqual(isRefused ? [] : sent.map(() => 'good'));
+      expect(arrived).toBeGreaterThanOrEqual(isRefused ? 0 : sent.length - 1);
     });
   });
 

@@ -63,6 +63,8 @@ function answerGood({ path }: RequestFacts): Action {
   return path.startsWith('/silent') ? silence() : ok();
 }
 
+export type ProgramKind = 'managed' | 'virtual' | 'bare';
+
 export interface Sites {
   readonly simulators: ReadonlyMap<string, Simulator>;
   readonly proxy: ConnectProxy;
@@ -72,8 +74,8 @@ export interface Sites {
   seen(site: string, since?: number): (string | undefined)[];
   /** The first events of the streams under way have arrived. */
   openGates(): void;
-  /** The environment of a program under keymux, or of one without, which holds good keys. */
-  environment(kind: 'managed' | 'bare'): Record<string, string>;
+  /** The environment of a program under keymux, of one that gets virtual keys, or of one without, which holds good keys. */
+  environment(kind: ProgramKind): Record<string, string>;
   close(): Promise<void>;
 }
 
@@ -104,6 +106,8 @@ export async function startSites(scheme: Scheme): Promise<Sites> {
   const originOf = (site: string): string => (simulators.get(site) ?? gates.get(site))?.origin ?? '';
   const config = join(directory, 'keymux.config.json');
   writeFileSync(config, JSON.stringify(configuration(originOf)));
+  const virtualConfig = join(directory, 'virtual.config.json');
+  writeFileSync(virtualConfig, JSON.stringify(virtualConfiguration(originOf, directory)));
   const certificate = join(directory, 'certificate.pem');
   writeFileSync(certificate, authority.cert);
 
@@ -124,8 +128,14 @@ export async function startSites(scheme: Scheme): Promise<Sites> {
     openGates: () => {
       for (const gate of gates.values()) gate.open();
     },
-    environment: (kind) =>
-      kind === 'bare' ? { ...shared, ...goodKeys() } : { ...shared, ...allKeys(), KEYMUX_CONFIG: config },
+    environment: (kind) => ({
+      ...shared,
+      ...{
+        bare: goodKeys,
+        managed: () => ({ ...allKeys(), KEYMUX_CONFIG: config }),
+        virtual: () => ({ KEYMUX_CONFIG: virtualConfig }),
+      }[kind](),
+    }),
     async close() {
       const servers = [...simulators.values(), ...gates.values(), proxy];
       await Promise.all(servers.map((server) => server.close()));
@@ -175,6 +185,22 @@ function configuration(originOf: (site: string) => string): object {
       },
     },
   };
+}
+
+/** Only the good key of each, which stands in a file of its own. */
+function virtualConfiguration(originOf: (site: string) => string, directory: string): object {
+  const providers = Object.entries(PROVIDERS).map(([id, { env, config }]) => {
+    const file = join(directory, `${id}.key`);
+    writeFileSync(file, keyText(id, 'good'), { mode: 0o600 });
+    const keys = [{ id: 'good', value: `file:${file}` }];
+    return [id, { baseUrl: originOf(id), env: [env], ...config, mode: 'virtual', keys }];
+  });
+  return { store: { type: 'memory' }, providers: Object.fromEntries(providers) as object };
+}
+
+/** The variable in which an application finds its key. */
+export function variableOf(site: string): string {
+  return PROVIDERS[site]?.env ?? '';
 }
 
 function allKeys(): Record<string, string> {
