@@ -40,10 +40,16 @@ export function connectionFacts(
     hasSocketPath: isGiven(options.socketPath),
     hasOwnConnector: isGiven(options.createConnection),
     rejectUnauthorized: options.rejectUnauthorized,
-    hasIdentityCheck: isGiven(options.checkServerIdentity),
+    hasIdentityCheck: hasOwnIdentityCheck(options),
     servername: options.servername ?? serverNameOf(request),
     isUnknownAgent: agent === undefined ? !isGiven(options.createConnection) : !isPlatformAgent(agent),
   };
+}
+
+/** got states the platform's own. */
+function hasOwnIdentityCheck({ checkServerIdentity }: ConnectingOptions): boolean {
+  if (!isGiven(checkServerIdentity)) return false;
+  return checkServerIdentity !== process.getBuiltinModule('node:tls').checkServerIdentity;
 }
 
 /** Whether an agent may also connect requests to other hosts. */
