@@ -16,19 +16,6 @@ export class Delivery {
     return this.#run();
   }
 
-  /** As `push`; no closure is needed for what can be handed on at once. */
-  pass<T>(hand: (value: T) => boolean, value: T): boolean {
-    if (this.#isPaused || this.#isRunning) return this.push(() => hand(value));
-    this.#isPaused = true;
-    this.#isRunning = true;
-    try {
-      if (hand(value)) this.#isPaused = false;
-    } finally {
-      this.#isRunning = false;
-    }
-    return this.#run();
-  }
-
   /** For the receiver, when it wants more again. Bound, so that it can be handed over. */
   readonly resume = (): void => {
     this.#isPaused = false;

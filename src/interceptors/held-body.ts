@@ -1,17 +1,17 @@
 import { PEEK_BYTES, peekText } from '../providers/body-peek.js';
 import { hasSpoken } from '../providers/first-events.js';
 import type { ResponseHead } from '../providers/response-head.js';
+import { isEventStream } from '../providers/rule-match.js';
 
 /** The beginning of a body, or the whole of it, that is held back until it tells what the answer means. */
 export class HeldBody {
   readonly chunks: Uint8Array[] = [];
-  readonly #encoding: string | undefined;
-  readonly #isEventStream: boolean;
+  readonly #head: ResponseHead;
+  #isEventStream: boolean | undefined;
   bytes = 0;
 
   constructor(head: ResponseHead) {
-    this.#encoding = head.header('content-encoding');
-    this.#isEventStream = head.header('content-type')?.includes('event-stream') === true;
+    this.#head = head;
   }
 
   /** Holds without a look at what it says. */
@@ -23,16 +23,19 @@ export class HeldBody {
   /** Returns whether a verdict needs no more. */
   add(chunk: Uint8Array): boolean {
     this.keep(chunk);
-    return this.bytes >= PEEK_BYTES || (this.#isEventStream && hasSpoken(this.text));
+    if (this.bytes >= PEEK_BYTES) return true;
+    this.#isEventStream ??= isEventStream(this.#head);
+    return this.#isEventStream && hasSpoken(this.text);
   }
 
   /** As it came over the wire. */
-  get whole(): Buffer {
-    return Buffer.concat(this.chunks);
+  get whole(): Uint8Array {
+    const [first] = this.chunks;
+    return first !== undefined && this.chunks.length === 1 ? first : Buffer.concat(this.chunks);
   }
 
   /** Decoded. */
   get text(): string {
-    return peekText(this.whole, this.#encoding);
+    return peekText(this.whole, this.#head.header('content-encoding'));
   }
 }

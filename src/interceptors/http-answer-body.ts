@@ -36,11 +36,10 @@ export class AnswerBody {
     this.answer = answer;
     this.#limit = limit;
     this.#onCut = onCut;
-    const { push, destroy } = answer as { push: Push; destroy: Destroy };
-    setHidden(answer, 'push', (chunk: Uint8Array | null, encoding?: BufferEncoding) =>
-      this.#push(push, chunk, encoding),
-    );
-    setHidden(answer, 'destroy', (error?: Error) => this.#destroy(destroy, error));
+    const members = answer as { push: Push; destroy: Destroy };
+    const { push, destroy } = members;
+    members.destroy = (error) => this.#destroy(destroy, error);
+    members.push = (chunk, encoding) => this.#push(push, chunk, encoding);
   }
 
   /** Holds it back until its beginning allows a verdict; `onEnough` gets the decoded text. */
@@ -69,8 +68,9 @@ export class AnswerBody {
   /** Nothing is held back any more. */
   release(): void {
     this.#hold = undefined;
-    Reflect.deleteProperty(this.answer, 'destroy');
+    // The one that was added last goes first: otherwise V8 turns the answer into a slow object.
     if (this.#limit === undefined || this.#isEnded) Reflect.deleteProperty(this.answer, 'push');
+    Reflect.deleteProperty(this.answer, 'destroy');
   }
 
   /** Nobody wants it any more. */

@@ -7,25 +7,64 @@ import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './discard.js';
 import { setHidden } from './http-internals.js';
 import { wireHeaders } from './refusal-headers.js';
 
-export function headOf(answer: IncomingMessage, method: string, path: string): ResponseHead {
-  return {
-    status: answer.statusCode ?? 0,
-    header: (name) => {
-      const value = answer.headers[name];
-      return Array.isArray(value) ? value.join(', ') : value;
-    },
-    method,
-    path,
-  };
+export class AnswerHead implements ResponseHead {
+  readonly status: number;
+  readonly method: string;
+  readonly path: string;
+  readonly #answer: IncomingMessage;
+  /** One bit for each length, modulo 32, of a name that is there. */
+  readonly #lengths: number;
+
+  constructor(answer: IncomingMessage, method: string, path: string) {
+    this.status = answer.statusCode as number;
+    this.method = method;
+    this.path = path;
+    this.#answer = answer;
+    this.#lengths = lengthsOf(answer.rawHeaders);
+  }
+
+  header(name: string): string | undefined {
+    // Most of the many that are asked for are not there; to look into `headers` would make Node build them.
+    if ((this.#lengths & (1 << name.length)) === 0 || !isIn(this.#answer.rawHeaders, name)) return undefined;
+    const value = this.#answer.headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
 }
 
-export function setHeaders(answer: IncomingMessage, headers: Readonly<Record<string, string>>): void {
-  for (const [name, value] of Object.entries(headers)) {
-    const raw = answer.rawHeaders;
-    for (let at = raw.length - 2; at >= 0; at -= 2) if (raw[at]?.toLowerCase() === name) raw.splice(at, 2);
-    raw.push(name, value);
-    answer.headers[name] = value;
+function lengthsOf(raw: readonly string[]): number {
+  let lengths = 0;
+  for (let at = 0; at < raw.length; at += 2) lengths |= 1 << (raw[at] as string).length;
+  return lengths;
+}
+
+/** `name`: in lower case. */
+function isIn(raw: readonly string[], name: string): boolean {
+  for (let at = 0; at < raw.length; at += 2) {
+    const own = raw[at] as string;
+    if (own.length === name.length && own.toLowerCase() === name) return true;
   }
+  return false;
+}
+
+export function setHeaders(answer: IncomingMessage, wanted: Readonly<Record<string, string>>): void {
+  // Node builds `headers` when they are read first, from `rawHeaders` as they were when they came.
+  const { headers, rawHeaders } = answer;
+  for (const [name, value] of Object.entries(wanted)) {
+    setRawHeader(rawHeaders, name, value);
+    headers[name] = value;
+  }
+}
+
+/** In place of the first one of that name, if there are any. */
+function setRawHeader(raw: string[], name: string, value: string): void {
+  let first = -1;
+  for (let at = raw.length - 2; at >= 0; at -= 2) {
+    if (raw[at]?.toLowerCase() !== name) continue;
+    if (first !== -1) raw.splice(first, 2);
+    first = at;
+  }
+  if (first === -1) raw.push(name, value);
+  else raw[first + 1] = value;
 }
 
 /** An answer that came over no connection. */

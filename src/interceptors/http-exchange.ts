@@ -1,5 +1,5 @@
 /** One request of the application through node:http or node:https, over all its attempts. */
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { SUCCESS } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { Exchange, RequestFacts } from '../manager/attempt.js';
@@ -16,7 +16,6 @@ import type { AttemptOwner } from './http-attempt.js';
 import { HttpAttempt } from './http-attempt.js';
 import { headElsewhere } from './http-crossing.js';
 import type { HttpSocket, Send } from './http-internals.js';
-import { setHidden } from './http-internals.js';
 import type { Judge, Verdict } from './http-judgement.js';
 import { bodyOf, judgeAnswer, judgeError } from './http-judgement.js';
 import type { HttpRequest } from './http-route.js';
@@ -82,7 +81,6 @@ export class HttpExchange implements RequestFacts, AttemptOwner, Judge {
     // From here on the request is in our hands; nothing that can fail comes after.
     this.#attempt = new HttpAttempt(request, this);
     this.#app = new Application(this.#attempt);
-    setHidden(request, 'destroy', this.#destroy);
   }
 
   // --- what the engine asks -----------------------------------------------------------------------------------
@@ -122,12 +120,13 @@ export class HttpExchange implements RequestFacts, AttemptOwner, Judge {
       this.#passThrough(error);
       return;
     }
+    if (!(first instanceof Promise)) return this.#onFirst(first);
+    this.#attempt.park();
     whenSettled(
       first,
       (result) => this.#onFirst(result),
       (error) => this.#passThrough(error),
     );
-    if (first instanceof Promise) this.#attempt.park();
   }
 
   #onFirst(result: Lease | Refusal): void {
@@ -443,14 +442,14 @@ export class HttpExchange implements RequestFacts, AttemptOwner, Judge {
 
   // --- the application goes away ------------------------------------------------------------------------------
 
-  readonly #destroy = (error?: Error): ClientRequest => {
+  onDestroy(error?: Error): void {
     const { request: app } = this.#app;
     const attempt = this.#attempt;
     if (this.#isAborted || this.#phase === 'delivered') {
       this.#hasLeft = true;
       attempt.destroy(error);
       app.destroyed = true;
-      return app;
+      return;
     }
     this.#isAborted = true;
     this.#abortError = error;
@@ -465,15 +464,14 @@ export class HttpExchange implements RequestFacts, AttemptOwner, Judge {
     const { res } = app;
     if (isAlive) attempt.destroy(error);
     app.destroyed = true;
-    if (isAlive) return app;
+    if (isAlive) return;
     if (this.#phase === 'refusing' && res !== null) res.destroy();
     else
       process.nextTick(() => {
         this.#app.fail(error ?? hangUp());
         this.#app.close();
       });
-    return app;
-  };
+  }
 }
 
 function isRedirect({ statusCode = 0 }: IncomingMessage): boolean {

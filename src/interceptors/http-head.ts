@@ -19,9 +19,9 @@ interface Edit {
 export function findKeyInHead(text: string, finder: KeyFinder): FoundHead | undefined {
   const lineEnd = text.indexOf('\r\n');
   const pathAt = text.indexOf(' ') + 1;
-  const pathEnd = text.lastIndexOf(' ', lineEnd);
+  const pathEnd = text.indexOf(' ', pathAt);
   const method = text.slice(0, pathAt - 1);
-  if (lineEnd === -1 || pathEnd <= pathAt || method === 'CONNECT') return undefined;
+  if (lineEnd === -1 || pathEnd === -1 || pathEnd > lineEnd || method === 'CONNECT') return undefined;
   const path = text.slice(pathAt, pathEnd);
   const edits: Edit[] = [];
   let hasIdempotencyKey = false;
@@ -44,8 +44,8 @@ export function findKeyInHead(text: string, finder: KeyFinder): FoundHead | unde
 }
 
 export function pathIn(text: string): string {
-  const lineEnd = text.indexOf('\r\n');
-  return text.slice(text.indexOf(' ') + 1, text.lastIndexOf(' ', lineEnd));
+  const pathAt = text.indexOf(' ') + 1;
+  return text.slice(pathAt, text.indexOf(' ', pathAt));
 }
 
 export function headersIn(text: string): [name: string, value: string][] {

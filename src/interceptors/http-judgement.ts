@@ -5,7 +5,7 @@ import type { Exchange, Step } from '../manager/attempt.js';
 import type { Lease } from '../manager/lease.js';
 import type { ResponseHead } from '../providers/response-head.js';
 import { AnswerBody } from './http-answer-body.js';
-import { headOf, readAhead } from './http-answer.js';
+import { AnswerHead, readAhead } from './http-answer.js';
 import type { HttpAttempt } from './http-attempt.js';
 import { orDeliver, reportOwnError, whenSettled } from './pass-through.js';
 
@@ -34,9 +34,8 @@ interface Case {
 }
 
 export function judgeAnswer(judge: Judge, attempt: HttpAttempt, lease: Lease, answer: IncomingMessage): void {
-  const head = headOf(answer, judge.method, attempt.destination?.path ?? judge.path);
-  const subject: Case = { judge, attempt, lease, answer, head };
-  decide(subject, () => judge.exchange.afterHead(lease, head));
+  const head = new AnswerHead(answer, judge.method, attempt.destination?.path ?? judge.path);
+  decide({ judge, attempt, lease, answer, head }, () => judge.exchange.afterHead(lease, head));
 }
 
 export function judgeError(
@@ -46,11 +45,10 @@ export function judgeError(
   evidence: string,
   progress: 'unsent' | 'sent',
 ): void {
-  whenDecided(
-    attempt,
-    () => judge.exchange.afterError(lease, evidence, progress),
-    (step) => judge.onVerdict(attempt, undefined, asVerdict(step)),
-  );
+  const step = orDeliver(() => judge.exchange.afterError(lease, evidence, progress));
+  const goOn = (settled: Step): void => judge.onVerdict(attempt, undefined, asVerdict(settled));
+  if (step instanceof Promise) awaitStep(attempt, step, goOn);
+  else goOn(step);
 }
 
 /** The body of an answer, to be held back or watched. */
@@ -61,38 +59,30 @@ export function bodyOf(judge: Judge, attempt: HttpAttempt, answer: IncomingMessa
 }
 
 function decide(subject: Case, ask: () => MaybePromise<Step>): void {
-  const { attempt, answer, judge } = subject;
+  const { attempt, answer } = subject;
+  const step = orDeliver(ask);
+  if (!(step instanceof Promise)) return follow(subject, answer, step);
   // While another key is waited for, the connection may be needed by the request that holds it.
-  let kept = answer;
-  const isWaiting = whenDecided(attempt, ask, (step) => {
-    if (step.do === 'peek' || step.do === 'collect') hold(subject, step.do);
-    else judge.onVerdict(attempt, kept, step);
-  });
-  if (isWaiting) kept = readAhead(answer);
+  const kept = readAhead(answer);
+  awaitStep(attempt, step, (settled) => follow(subject, kept, settled));
 }
 
-/** Returns whether that takes longer than this call. */
-function whenDecided(
-  attempt: HttpAttempt,
-  ask: () => MaybePromise<Step>,
-  onStep: (step: Step) => void,
-): boolean {
-  const step = orDeliver(ask);
-  if (!(step instanceof Promise)) {
-    onStep(step);
-    return false;
-  }
+function follow(subject: Case, answer: IncomingMessage, step: Step): void {
+  if (step.do === 'peek' || step.do === 'collect') hold(subject, step.do);
+  else subject.judge.onVerdict(subject.attempt, answer, step);
+}
+
+function awaitStep(attempt: HttpAttempt, step: Promise<Step>, onStep: (step: Step) => void): void {
   attempt.isInDoubt = true;
   attempt.limit?.stop();
-  const follow = (settled: Step): void => {
+  const goOn = (settled: Step): void => {
     attempt.isInDoubt = false;
     onStep(settled);
   };
-  whenSettled(step, follow, (error) => {
+  whenSettled(step, goOn, (error) => {
     reportOwnError(error);
-    follow({ do: 'deliver' });
+    goOn({ do: 'deliver' });
   });
-  return true;
 }
 
 function hold(subject: Case, how: 'peek' | 'collect'): void {

@@ -84,8 +84,8 @@ export class Route {
 
   /** Makes the request once more. */
   make(translation: Translation | undefined): ClientRequest {
-    const { maker, found } = this.#http;
-    if (maker === undefined) throw new TypeError('A request that cannot be made anew was to be repeated.');
-    return translation === undefined ? maker.again() : maker.elsewhere(found.method, translation);
+    // Without one nothing is repeated, and nothing crosses.
+    const maker = this.#http.maker as Maker;
+    return translation === undefined ? maker.again() : maker.elsewhere(this.#http.found.method, translation);
   }
 }

@@ -15,7 +15,8 @@ export class Wire {
   #bytes = 0;
 
   constructor(request: Request, maxBytes: number) {
-    this.head = request._header ?? '';
+    // A key was found in it.
+    this.head = request._header as string;
     this.shouldKeepAlive = request.shouldKeepAlive;
     this.last = request._last;
     this.#isChunked = request.chunkedEncoding;

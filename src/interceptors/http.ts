@@ -2,6 +2,7 @@
  * `node:http` and `node:https`, and all that is built upon them: axios, got, node-fetch, superagent, ws, SDKs. The key
  * is replaced in the head just before it goes out; `request` and `get` are wrapped so that a request can be repeated.
  */
+import { AsyncResource } from 'node:async_hooks';
 import type { Agent, ClientRequest } from 'node:http';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { ManagedOrigin, Translation } from '../manager/managed-origins.js';
@@ -17,6 +18,7 @@ import { findKeyInHead, headersIn, pathIn, withoutHeaders } from './http-head.js
 import type { Request, Send } from './http-internals.js';
 import { internalsOf, isTakenOver, setHidden } from './http-internals.js';
 import type { Maker } from './http-route.js';
+import { Stamp } from './http-stamp.js';
 import type { KeyGuard } from './key-guard.js';
 import { guardOf } from './key-guard.js';
 import { keyFinderOf } from './key-placement.js';
@@ -45,7 +47,7 @@ export function installHttp(manager: KeyManager): Undo {
   // They make a request without sending it.
   const natives = { 'http:': modules['http:'].request, 'https:': modules['https:'].request };
   const layer = new HttpLayer(manager, natives);
-  const requests = http.ClientRequest.prototype as unknown as { _send: Send; onSocket: OnSocket };
+  const requests = requestPrototype(http) as unknown as { _send: Send; onSocket: OnSocket };
   const agents = http.Agent.prototype as unknown as { addRequest: AddRequest };
   return patchAll((keep) => {
     keep(patch(requests, '_send', (original) => layer.wrapSend(original)));
@@ -59,6 +61,18 @@ export function installHttp(manager: KeyManager): Undo {
   });
 }
 
+/** Node's own, though somebody may have replaced the class by one that extends it, as nock does. */
+function requestPrototype({ ClientRequest: Class, OutgoingMessage }: typeof import('node:http')): object {
+  let prototype: object = Class.prototype;
+  for (
+    let parent: unknown = Object.getPrototypeOf(prototype);
+    typeof parent === 'object' && parent !== null && parent !== OutgoingMessage.prototype;
+    parent = Object.getPrototypeOf(prototype)
+  )
+    prototype = parent;
+  return prototype;
+}
+
 /** What is known of a request before its first bytes. */
 interface Plan {
   readonly origin: string;
@@ -67,16 +81,46 @@ interface Plan {
   readonly call: Call | undefined;
   /** Absent where keymux does not know the agent. */
   readonly gate?: SocketGate | undefined;
-  /** The agent that connects it, and the options that it got. */
-  readonly agent?: Agent;
-  readonly options?: object | undefined;
 }
+
+interface Plans {
+  of(request: ClientRequest): Plan | undefined;
+  set(request: ClientRequest, plan: Plan): void;
+}
+
+/** Each call makes a class with a field of its own: what one manager plans is none of another one's business. */
+function createPlans(): Plans {
+  return class Planned extends Stamp {
+    #plan: Plan;
+
+    constructor(request: ClientRequest, plan: Plan) {
+      super(request);
+      this.#plan = plan;
+    }
+
+    static of(request: object): Plan | undefined {
+      return #plan in request ? request.#plan : undefined;
+    }
+
+    static set(request: ClientRequest, plan: Plan): void {
+      const object: object = request;
+      if (#plan in object) object.#plan = plan;
+      else new Planned(request, plan);
+    }
+  };
+}
+
+/** Nobody is told when a context is collected; with that, Node would have to watch each of them. */
+const NO_DESTROY = { requireManualDestroy: true };
 
 /** A call of `request` or `get`, which can be made once more. */
 class Call implements Maker {
   readonly args: readonly unknown[];
   readonly protocol: Protocol;
   isPlanned = false;
+  isManaged = false;
+  /** The asynchronous context of the call, in which a tracer finds what it was part of. */
+  context: AsyncResource | undefined;
   readonly #layer: HttpLayer;
   readonly #self: unknown;
 
@@ -90,11 +134,17 @@ class Call implements Maker {
   again(): ClientRequest {
     const { args } = this;
     const made = typeof args.at(-1) === 'function' ? args.slice(0, -1) : [...args];
-    return this.#layer.remake((natives) => natives[this.protocol].apply(this.#self, made));
+    return this.#remake((natives) => natives[this.protocol].apply(this.#self, made));
   }
 
   elsewhere(method: string, translation: Translation): ClientRequest {
-    return this.#layer.remake((natives) => requestElsewhere(natives, method, this.args, translation));
+    return this.#remake((natives) => requestElsewhere(natives, method, this.args, translation));
+  }
+
+  #remake(make: (natives: Natives) => ClientRequest): ClientRequest {
+    const { context } = this;
+    const remake = (): ClientRequest => this.#layer.remake(make);
+    return context === undefined ? remake() : context.runInAsyncScope(remake);
   }
 }
 
@@ -102,8 +152,7 @@ class HttpLayer {
   readonly #manager: KeyManager;
   readonly #guard: KeyGuard;
   readonly #natives: Natives;
-  /** Where a request keeps its plan; in a WeakMap, each request would be an entry for the collector to follow. */
-  readonly #planKey = Symbol('keymux.plan');
+  readonly #plans = createPlans();
   #call: Call | undefined;
   #isRemaking = false;
 
@@ -117,10 +166,13 @@ class HttpLayer {
     const make = (self: unknown, args: unknown[]): ClientRequest => {
       if (this.#isRemaking || isOwned()) return original.apply(self, args);
       const outer = this.#call;
-      this.#call = new Call(this, protocol, self, args);
+      const call = new Call(this, protocol, self, args);
+      this.#call = call;
       try {
         const request = original.apply(self, args);
         this.#planByCall(request);
+        // Here and not where it is planned: a tracer below may have made its own context the current one there.
+        if (call.isManaged) call.context = new AsyncResource('keymux.request', NO_DESTROY);
         return request;
       } finally {
         this.#call = outer;
@@ -142,7 +194,7 @@ class HttpLayer {
   }
 
   wrapOnSocket(original: OnSocket): OnSocket {
-    const gateOf = (request: ClientRequest): SocketGate | undefined => this.#planOf(request)?.gate;
+    const gateOf = (request: ClientRequest): SocketGate | undefined => this.#plans.of(request)?.gate;
     return function (this: ClientRequest, socket, error) {
       const gate = gateOf(this);
       if (gate === undefined) original.call(this, socket, error);
@@ -170,14 +222,6 @@ class HttpLayer {
     }
   }
 
-  #planOf(request: ClientRequest): Plan | undefined {
-    return (request as unknown as Record<symbol, Plan | undefined>)[this.#planKey];
-  }
-
-  #setPlan(request: ClientRequest, plan: Plan): void {
-    setHidden(request, this.#planKey, plan);
-  }
-
   #plan(agent: Agent, request: ClientRequest, options: unknown): void {
     if (this.#isRemaking || isOwned() || isTakenOver(request)) return;
     if (typeof options !== 'object' || options === null) return;
@@ -190,10 +234,15 @@ class HttpLayer {
       if (origin === undefined || managed === null) return;
       const call = isByCall ? running : undefined;
       const gate = managed === undefined ? undefined : new SocketGate(request, agent, options);
-      this.#setPlan(request, { origin, managed, call, gate, agent, options });
+      this.#setPlan(request, { origin, managed, call, gate });
     } catch (error) {
       reportOwnError(error);
     }
+  }
+
+  #setPlan(request: ClientRequest, plan: Plan): void {
+    this.#plans.set(request, plan);
+    if (plan.call !== undefined) plan.call.isManaged = plan.managed !== undefined;
   }
 
   /** For requests whose agent is of another make, and for those without one. */
@@ -221,10 +270,11 @@ class HttpLayer {
   #takesOver(request: Request, send: Send): boolean {
     try {
       this.#planByCall(request);
-      const plan = this.#planOf(request);
-      if (request._header === null || isTakenOver(request)) return false;
-      const dropped = this.#guard.isOnWatch && !isOwned() ? this.#check(request, plan) : undefined;
-      const head = dropped === undefined ? request._header : withoutHeaders(request._header, dropped);
+      const plan = this.#plans.of(request);
+      const { _header: whole } = request;
+      if (whole === null || isTakenOver(request)) return false;
+      const dropped = this.#guard.isOnWatch && !isOwned() ? this.#check(request, whole, plan) : undefined;
+      const head = dropped === undefined ? whole : withoutHeaders(whole, dropped);
       const managed = plan?.managed;
       const found = managed === undefined ? undefined : findKeyInHead(head, keyFinderOf(managed));
       if (plan === undefined || managed === undefined || found === undefined) {
@@ -242,20 +292,19 @@ class HttpLayer {
     }
   }
 
-  #check(request: Request, plan: Plan | undefined): ReadonlySet<string> | undefined {
-    const { _header: head } = request;
-    if (head === null) return undefined;
+  #check(request: Request, head: string, plan: Plan | undefined): ReadonlySet<string> | undefined {
     return this.#guard.check({
       origin: plan?.origin,
       path: pathIn(head),
       headers: headersIn(head),
-      connection: () => connectionFacts(request, plan?.agent, plan?.options ?? optionsOf(plan?.call)),
+      connection: () =>
+        connectionFacts(request, plan?.gate?.agent, plan?.gate?.options ?? optionsOf(plan?.call)),
     });
   }
 }
 
 function optionsOf(call: Call | undefined): object | undefined {
-  return call === undefined ? undefined : { ...optionsIn(call.args)[1] };
+  return call === undefined ? undefined : optionsIn(call.args)[1];
 }
 
 /** Another head goes out than the one that the application sees. */

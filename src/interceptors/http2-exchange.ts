@@ -112,7 +112,7 @@ export class Http2Exchange {
   #onHead(stream: ClientHttp2Stream, headers: IncomingHttpHeaders & IncomingHttpStatusHeader): void {
     const { method, path, url, guard } = this.#request;
     const head: ResponseHead = {
-      status: headers[':status'] ?? 0,
+      status: Number(headers[':status']),
       header: (name) => textOf(headers[name]),
       method,
       path,
@@ -172,9 +172,8 @@ export function failedStream(
 
 /** Whoever looks at the stream finds what the application gave. */
 function hideKey(stream: ClientHttp2Stream, originals: ReadonlyMap<string, unknown>): void {
-  const sent = stream.sentHeaders as Readonly<Record<string | symbol, unknown>> | undefined;
-  if (sent === undefined) return;
-  const visible = Object.assign(Object.create(null) as Record<string | symbol, unknown>, sent);
+  const visible = Object.create(null) as Record<string, unknown>;
+  Object.assign(visible, stream.sentHeaders);
   for (const name of Object.keys(visible)) {
     const original = originals.get(name.toLowerCase());
     if (original !== undefined) visible[name] = original;

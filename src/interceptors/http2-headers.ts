@@ -29,21 +29,8 @@ export class RequestHeaders {
   static of(headers: unknown): RequestHeaders | undefined {
     if (headers === undefined || headers === null) return new RequestHeaders({}, []);
     if (typeof headers !== 'object') return undefined;
-    if (!Array.isArray(headers)) {
-      const fields = Object.entries(headers).map(([name, value]) => ({
-        name,
-        value: value as unknown,
-        at: name,
-      }));
-      return new RequestHeaders(headers, fields);
-    }
-    const fields: Field[] = [];
-    for (let at = 1; at < headers.length; at += 2) {
-      const name: unknown = headers[at - 1];
-      if (typeof name !== 'string') return undefined;
-      fields.push({ name, value: headers[at] as unknown, at });
-    }
-    return new RequestHeaders(headers, fields);
+    const fields = Array.isArray(headers) ? fieldsOfList(headers) : fieldsOfRecord(headers);
+    return fields === undefined ? undefined : new RequestHeaders(headers, fields);
   }
 
   get(wanted: string): string | undefined {
@@ -90,10 +77,12 @@ export class RequestHeaders {
   /** `names` in lower case. */
   without(names: ReadonlySet<string>): RequestHeaders {
     const kept = this.#fields.filter(({ name }) => !names.has(name.toLowerCase()));
-    const source = Array.isArray(this.#source)
+    const isList = Array.isArray(this.#source);
+    const source = isList
       ? kept.flatMap(({ name, value }) => [name, value])
       : Object.fromEntries(kept.map(({ name, value }) => [name, value]));
-    return RequestHeaders.of(Object.assign(source, symbolsOf(this.#source))) ?? this;
+    const fields = isList ? kept.map((field, index) => ({ ...field, at: 2 * index + 1 })) : kept;
+    return new RequestHeaders(Object.assign(source, symbolsOf(this.#source)), fields);
   }
 
   get source(): object {
@@ -106,6 +95,20 @@ export class RequestHeaders {
     change(copy);
     return copy;
   }
+}
+
+function fieldsOfRecord(record: object): Field[] {
+  return Object.entries(record).map(([name, value]) => ({ name, value: value as unknown, at: name }));
+}
+
+function fieldsOfList(list: readonly unknown[]): Field[] | undefined {
+  const fields: Field[] = [];
+  for (let at = 1; at < list.length; at += 2) {
+    const name = list[at - 1];
+    if (typeof name !== 'string') return undefined;
+    fields.push({ name, value: list[at], at });
+  }
+  return fields;
 }
 
 function symbolsOf(source: object): object {

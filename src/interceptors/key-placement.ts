@@ -39,6 +39,8 @@ export class KeyFinder {
   /** A path with its query, or a whole URL, as a proxy gets it. */
   inPath(path: string): WriteKey | undefined {
     const queryAt = path.indexOf('?');
+    const hasParameters = queryAt !== -1 && this.#queryNames.size > 0;
+    if (!this.#inPath && !hasParameters) return undefined;
     // The text around the keys; n keys leave n + 1 pieces.
     const pieces: string[] = [];
     let copied = 0;
@@ -47,7 +49,7 @@ export class KeyFinder {
       copied = to;
     };
     if (this.#inPath) this.#findSegments(path, queryAt === -1 ? path.length : queryAt, cut);
-    if (queryAt !== -1 && this.#queryNames.size > 0) this.#findParameters(path, queryAt + 1, cut);
+    if (hasParameters) this.#findParameters(path, queryAt + 1, cut);
     if (pieces.length === 0) return undefined;
     pieces.push(path.slice(copied));
     return (key) => pieces.join(encodeURIComponent(key));

@@ -1,4 +1,5 @@
 import type { Agent, ClientRequest } from 'node:http';
+import { nextTick } from 'node:process';
 import type { HttpSocket } from './http-internals.js';
 
 /** As requests have it. */
@@ -13,26 +14,23 @@ interface SocketGiver {
  * those that wait for a key would keep those that have one from being sent.
  */
 export class SocketGate {
+  readonly agent: Agent;
+  /** Those with which the agent was asked for a connection. */
+  readonly options: object;
   readonly #request: ClientRequest;
-  readonly #agent: Agent;
-  readonly #options: unknown;
   #isShut = false;
   #isWaiting = false;
 
-  /** `options` are those with which the agent was asked for a connection. */
-  constructor(request: ClientRequest, agent: Agent, options: unknown) {
+  constructor(request: ClientRequest, agent: Agent, options: object) {
     this.#request = request;
-    this.#agent = agent;
-    this.#options = options;
+    this.agent = agent;
+    this.options = options;
   }
 
   /** The agent has a connection; `onSocket` takes it. */
   receive(socket: HttpSocket | undefined, error: Error | null | undefined, onSocket: OnSocket): void {
     // An agent may have one at hand before the request is known to have to wait.
-    process.nextTick(() => {
-      if (socket !== undefined && this.#turnsAway(socket, error)) return;
-      onSocket.call(this.#request, socket, error);
-    });
+    nextTick(handOver, this, this.#request, socket, error, onSocket);
   }
 
   /** Whether a connection was turned away, so that the request is in nobody's queue. */
@@ -49,10 +47,11 @@ export class SocketGate {
     this.#isShut = false;
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
-    (this.#agent as Agent & SocketGiver).addRequest(this.#request, this.#options);
+    (this.agent as Agent & SocketGiver).addRequest(this.#request, this.options);
   }
 
-  #turnsAway(socket: HttpSocket, error: Error | null | undefined): boolean {
+  /** Whether this connection is not taken, and free for others again. */
+  turnsAway(socket: HttpSocket, error: Error | null | undefined): boolean {
     if (!this.#isShut || error || this.#request.destroyed || socket.destroyed) return false;
     this.#isWaiting = true;
     // Whose request it was tells the agent whether the connection can be kept.
@@ -60,4 +59,14 @@ export class SocketGate {
     socket.emit('free');
     return true;
   }
+}
+
+function handOver(
+  gate: SocketGate,
+  request: ClientRequest,
+  socket: HttpSocket | undefined,
+  error: Error | null | undefined,
+  onSocket: OnSocket,
+): void {
+  if (socket === undefined || !gate.turnsAway(socket, error)) onSocket.call(request, socket, error);
 }

@@ -1,4 +1,4 @@
-/** One attempt of a request through undici: its answer, from the connection to the application. */
+/** One attempt of a request through undici: what its answer means, and so what becomes of it. */
 import { SUCCESS } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { Exchange, Step } from '../manager/attempt.js';
@@ -6,35 +6,28 @@ import type { Lease } from '../manager/lease.js';
 import type { Refusal } from '../manager/refusal.js';
 import { stallError } from '../manager/stall.js';
 import type { Stall } from '../manager/stall.js';
-import { Delivery } from './delivery.js';
 import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './discard.js';
 import { HeldBody } from './held-body.js';
 import { codeOf, isNetworkFailure } from './network-failure.js';
-import { orDeliver, reportOwnError, whenSettled } from './pass-through.js';
+import { orDeliver, reportOwnError } from './pass-through.js';
 import type { Silence, SilenceListener, StallWatch } from './stall-watch.js';
 import { watchOf } from './stall-watch.js';
-import type { Abort, AnswerHead, AttemptEvents, Receiver } from './undici-handlers.js';
+import type { Application } from './undici-application.js';
+import type { Abort, AnswerHead, AttemptEvents } from './undici-handlers.js';
 import type { UndiciConnection } from './undici-trust.js';
 
 /** The request that an attempt is made for. */
 export interface AttemptOwner {
   readonly method: string;
   readonly path: string;
-  readonly receiver: Receiver;
+  readonly application: Application;
   readonly exchange: Exchange;
-  readonly isAborted: boolean;
-  /** With what the application aborted. */
-  readonly abortReason: unknown;
-  startReceiver(context: unknown): void;
   /** The answer is worth nothing; the next attempt follows. */
   retry(lease: Lease, delayMs: number): void;
   /** The answer is worth nothing; the application gets this instead. */
   refuse(refusal: Refusal): void;
   /** Where an answer redirects to, as the application may know it. */
   locationFor(lease: Lease, location: string): string;
-  upgrade(head: AnswerHead, socket: unknown): void;
-  end(trailers: unknown): void;
-  fail(error: unknown): void;
 }
 
 type Ending = { readonly trailers: unknown } | { readonly error: unknown };
@@ -48,8 +41,7 @@ type Phase = 'waiting' | 'deciding' | 'held' | 'collecting' | 'open' | 'discarde
 export class Attempt implements AttemptEvents, SilenceListener {
   readonly tellsProgress: boolean;
   readonly #owner: AttemptOwner;
-  /** None where keymux stays out of it. */
-  readonly #lease: Lease | undefined;
+  readonly #lease: Lease;
   /** Present where the connection must be proved to lead to the provider. */
   readonly #connection: UndiciConnection | undefined;
   readonly #watch: StallWatch | undefined;
@@ -57,58 +49,54 @@ export class Attempt implements AttemptEvents, SilenceListener {
   #abort: Abort | undefined;
   #head: AnswerHead | undefined;
   #held: HeldBody | undefined;
-  #delivery: Delivery | undefined;
   #resume: () => void = nothing;
+  /** The verdict took its time, and parts of the answer may have come meanwhile. */
+  #hasWaited = false;
+  #hasBrokenMeanwhile = false;
   #ending: Ending | undefined;
   /** Its connection was given up: what else it tells is not about the answer. */
   #isCut = false;
   #discardedBytes = 0;
 
-  constructor(
-    owner: AttemptOwner,
-    lease: Lease | undefined,
-    isFirst: boolean,
-    connection?: UndiciConnection,
-  ) {
+  constructor(owner: AttemptOwner, lease: Lease, isFirst: boolean, connection?: UndiciConnection) {
     this.#owner = owner;
     this.#lease = lease;
     this.#connection = connection;
-    this.tellsProgress = isFirst || lease === undefined;
-    if (lease !== undefined) this.#watch = watchOf(lease.member.provider.stream, this);
+    this.tellsProgress = isFirst;
+    this.#watch = watchOf(lease.member.provider.stream, this);
   }
 
   // --- what undici tells --------------------------------------------------------------------------------------
 
   start(abort: Abort, context: unknown): void {
     this.#abort = abort;
-    if (this.#owner.isAborted) return abort(this.#owner.abortReason);
+    const { application } = this.#owner;
+    if (application.isAborted) return abort(application.abortReason);
     const refusal = this.#connection?.refusal();
     if (refusal !== undefined) return this.#refuseConnection(refusal);
-    this.#lease?.sent();
+    this.#lease.sent();
     this.#watch?.sent();
-    this.#owner.startReceiver(context);
+    application.start(context);
   }
 
   head(head: AnswerHead, resume: () => void): boolean {
     if (this.#isCut) return true;
     if (head.status < 200) {
-      this.#owner.receiver.informational(head);
+      this.#owner.application.informational(head);
       return true;
     }
     this.#head = head;
     this.#resume = resume;
-    const lease = this.#lease;
-    if (lease === undefined) return this.#deliver();
     head.method = this.#owner.method;
     head.path = this.#owner.path;
-    return this.#decide(() => this.#owner.exchange.afterHead(lease, head));
+    return this.#decide(() => this.#owner.exchange.afterHead(this.#lease, head));
   }
 
   data(chunk: Uint8Array): boolean {
     if (this.#isCut) return true;
     switch (this.#phase) {
       case 'open':
-        return this.#pace(this.#delivery?.pass(this.#handData, chunk) ?? true);
+        return this.#pace(this.#owner.application.data(chunk));
       case 'held':
         this.#watch?.arrived();
         return this.#hold().add(chunk) ? this.#decideByBody() : true;
@@ -130,31 +118,34 @@ export class Attempt implements AttemptEvents, SilenceListener {
     this.#watch?.stop();
     this.#ending = { trailers };
     if (this.#phase === 'open') this.#close();
-    else if (this.#phase === 'held' || this.#phase === 'collecting') this.#decideByEnding();
+    else if (this.#phase === 'held' || this.#phase === 'collecting') this.#decideByEnding(this.#ending);
   }
 
   error(error: unknown): void {
     if (this.#phase === 'discarded' || this.#isCut) return;
     this.#watch?.stop();
     this.#ending = { error };
-    const lease = this.#lease;
-    if (this.#owner.isAborted || lease === undefined) return this.#close();
+    if (this.#owner.application.isAborted) return this.#close();
     if (this.#phase === 'open') {
-      if (isNetworkFailure(error)) this.#owner.exchange.broken(lease, codeOf(error) ?? 'network');
+      this.#noteBreak(error);
       return this.#close();
     }
     // Whoever decides finds the ending.
-    if (this.#phase !== 'deciding') this.#decideByError(lease, error);
+    if (this.#phase === 'deciding') this.#hasBrokenMeanwhile = true;
+    else this.#decideByError(error);
+  }
+
+  /** An answer that the application gets, or got, broke off. */
+  #noteBreak(error: unknown): void {
+    const code = networkCodeOf(error);
+    if (code !== undefined) this.#owner.exchange.broken(this.#lease, code);
   }
 
   upgrade(head: AnswerHead, socket: unknown): void {
-    const lease = this.#lease;
     this.#watch?.stop();
-    if (lease !== undefined) {
-      lease.report(SUCCESS);
-      (socket as NodeJS.EventEmitter).once('close', () => lease.end());
-    }
-    this.#owner.upgrade(head, socket);
+    this.#lease.report(SUCCESS);
+    (socket as NodeJS.EventEmitter).once('close', () => this.#lease.end());
+    this.#owner.application.upgrade(head, socket);
   }
 
   // --- endings before their time ------------------------------------------------------------------------------
@@ -163,25 +154,24 @@ export class Attempt implements AttemptEvents, SilenceListener {
   abort(reason: unknown): boolean {
     if (this.#phase === 'discarded') return false;
     this.#watch?.stop();
-    this.#delivery?.clear();
     if (this.#abort === undefined) {
-      this.#lease?.cancel();
+      this.#lease.cancel();
       return false;
     }
-    if (this.#lease !== undefined) this.#owner.exchange.aborted(this.#lease);
+    this.#owner.exchange.aborted(this.#lease);
     if (this.#ending !== undefined) return false;
     this.#abort(reason);
     return true;
   }
 
   #refuseConnection(refusal: Error): void {
-    this.#lease?.cancel();
+    this.#lease.cancel();
     this.#cut({ error: refusal });
     this.#close();
   }
 
   onSilence(silence: Silence): void {
-    const { firstByteMs, idleMs } = this.#lease?.member.provider.stream ?? {};
+    const { firstByteMs, idleMs } = this.#lease.member.provider.stream;
     const evidence =
       silence === 'first-byte' ? `no first byte within ${firstByteMs} ms` : `nothing within ${idleMs} ms`;
     this.#giveUp(silence, evidence);
@@ -189,7 +179,6 @@ export class Attempt implements AttemptEvents, SilenceListener {
 
   #giveUp(stall: Stall, evidence: string): void {
     const lease = this.#lease;
-    if (lease === undefined) return;
     const isOpen = this.#phase === 'open';
     this.#cut({ error: stallError(lease, stall) });
     if (isOpen) {
@@ -215,8 +204,13 @@ export class Attempt implements AttemptEvents, SilenceListener {
 
   // --- verdicts -----------------------------------------------------------------------------------------------
 
+  /** Nothing of a body comes before its head. */
+  get #knownHead(): AnswerHead {
+    return this.#head as AnswerHead;
+  }
+
   #hold(): HeldBody {
-    return (this.#held ??= new HeldBody(this.#head ?? { status: 0, header: () => undefined }));
+    return (this.#held ??= new HeldBody(this.#knownHead));
   }
 
   #collect(chunk: Uint8Array): boolean {
@@ -226,38 +220,33 @@ export class Attempt implements AttemptEvents, SilenceListener {
 
   /** Returns true, since whatever is collected is not held up. */
   #isTooLong(): true {
-    const maxBytes = this.#lease?.member.provider.stream.maxBytes ?? Infinity;
+    const { maxBytes } = this.#lease.member.provider.stream;
     if (this.#hold().bytes > maxBytes) this.#giveUp('too-long', `answer longer than ${maxBytes} bytes`);
     return true;
   }
 
   #decideByBody(): boolean {
-    const [head, lease] = [this.#head, this.#lease];
-    if (head === undefined || lease === undefined) return true;
-    const text = this.#held?.text ?? '';
-    return this.#decide(() => this.#owner.exchange.afterBody(lease, head, text));
+    const { text } = this.#hold();
+    return this.#decide(() => this.#owner.exchange.afterBody(this.#lease, this.#knownHead, text));
   }
 
   #decideByWhole(): boolean {
-    const [head, lease] = [this.#head, this.#lease];
-    if (head === undefined || lease === undefined) return true;
     const { whole } = this.#hold();
-    return this.#decide(() => this.#owner.exchange.afterWhole(lease, head, whole));
+    return this.#decide(() => this.#owner.exchange.afterWhole(this.#lease, this.#knownHead, whole));
   }
 
-  #decideByEnding(): boolean {
-    const [ending, lease] = [this.#ending, this.#lease];
-    if (ending !== undefined && 'error' in ending && lease !== undefined)
-      return this.#decideByError(lease, ending.error);
+  #decideByEnding(ending: Ending): boolean {
+    if ('error' in ending) return this.#decideByError(ending.error);
     return this.#phase === 'collecting' ? this.#decideByWhole() : this.#decideByBody();
   }
 
-  #decideByError(lease: Lease, error: unknown): boolean {
+  #decideByError(error: unknown): boolean {
+    const lease = this.#lease;
     // What was to be whole is never shown in part.
     if (this.#phase === 'collecting') this.#withhold();
     const progress = this.#abort === undefined ? 'unsent' : 'sent';
-    if (isNetworkFailure(error))
-      return this.#decide(() => this.#owner.exchange.afterError(lease, codeOf(error) ?? 'network', progress));
+    const code = networkCodeOf(error);
+    if (code !== undefined) return this.#decide(() => this.#owner.exchange.afterError(lease, code, progress));
     if (progress === 'unsent') lease.cancel();
     else this.#owner.exchange.aborted(lease);
     return this.#deliver();
@@ -270,22 +259,22 @@ export class Attempt implements AttemptEvents, SilenceListener {
     if (!(step instanceof Promise)) return this.#follow(step);
     // It is we who take our time.
     this.#watch?.stop();
-    whenSettled(
-      step,
-      (settled) => {
-        if (this.#follow(settled)) this.#resume();
-      },
-      (error) => {
+    this.#hasWaited = true;
+    step
+      .catch((error: unknown): Step => {
         reportOwnError(error);
-        if (this.#deliver()) this.#resume();
-      },
-    );
+        return { do: 'deliver' };
+      })
+      .then((settled) => {
+        if (this.#follow(settled)) this.#resume();
+      })
+      .catch(reportOwnError);
     // A short answer is read meanwhile: another request may need the connection, and hold the key that this waits for.
     return true;
   }
 
   #follow(step: Step): boolean {
-    if (this.#owner.isAborted) {
+    if (this.#owner.application.isAborted) {
       if (step.do === 'retry') step.lease.cancel();
       this.#close();
       return true;
@@ -293,10 +282,10 @@ export class Attempt implements AttemptEvents, SilenceListener {
     switch (step.do) {
       case 'peek':
         this.#phase = 'held';
-        return this.#ending === undefined ? true : this.#decideByEnding();
+        return this.#ending === undefined ? true : this.#decideByEnding(this.#ending);
       case 'collect':
         this.#phase = 'collecting';
-        return this.#ending === undefined ? this.#isTooLong() : this.#decideByEnding();
+        return this.#ending === undefined ? this.#isTooLong() : this.#decideByEnding(this.#ending);
       case 'deliver':
         return this.#deliver(step.headers);
       case 'retry':
@@ -312,56 +301,48 @@ export class Attempt implements AttemptEvents, SilenceListener {
 
   // --- to the application -------------------------------------------------------------------------------------
 
-  #deliver(headers?: Readonly<Record<string, string>>): boolean {
+  #deliver(headers = NO_HEADERS): boolean {
     this.#phase = 'open';
     const head = this.#head;
     if (head === undefined) {
       this.#close();
       return true;
     }
-    for (const name in headers) head.setHeader(name, headers[name] ?? '');
+    for (const [name, value] of Object.entries(headers)) head.setHeader(name, value);
     if (head.status >= 300 && head.status < 400) this.#sanitize(head);
-    const delivery = new Delivery(() => {
+    const { application } = this.#owner;
+    if (this.#isFresh) return application.head(head, this.#resume, this);
+    application.enqueue(() => {
       this.#watch?.arrived();
       this.#resume();
     });
-    this.#delivery = delivery;
-    let wantsMore = delivery.pass(this.#handHead, head);
-    for (const chunk of this.#held?.chunks ?? []) wantsMore = delivery.pass(this.#handData, chunk);
+    let wantsMore = application.head(head, this.#resume, this);
+    for (const chunk of this.#held?.chunks ?? []) wantsMore = application.data(chunk);
     this.#held = undefined;
     if (this.#ending === undefined) return this.#pace(wantsMore);
+    // Whatever came to this verdict did not know of the break.
+    if ('error' in this.#ending && this.#hasBrokenMeanwhile) this.#noteBreak(this.#ending.error);
     this.#close();
     return wantsMore;
   }
 
+  /** Nothing but its head is there, undici waits for an answer to that, and nobody looks at the clock. */
+  get #isFresh(): boolean {
+    return (
+      !this.#hasWaited && this.#held === undefined && this.#ending === undefined && this.#watch === undefined
+    );
+  }
+
   #sanitize(head: AnswerHead): void {
     const location = head.header('location');
-    if (location === undefined || this.#lease === undefined) return;
+    if (location === undefined) return;
     const safe = this.#owner.locationFor(this.#lease, location);
     if (safe !== location) head.setHeader('location', safe);
   }
 
-  readonly #handHead = (head: AnswerHead): boolean => {
-    try {
-      return this.#owner.receiver.head(head, this.#delivery?.resume ?? nothing);
-    } catch (error) {
-      return this.#failed(error);
-    }
-  };
-
-  readonly #handData = (chunk: Uint8Array): boolean => {
-    try {
-      return this.#owner.receiver.data(chunk);
-    } catch (error) {
-      return this.#failed(error);
-    }
-  };
-
-  /** As undici does it: what a handler throws becomes the error of its request. */
-  #failed(error: unknown): true {
-    this.#delivery?.clear();
-    if (this.#ending === undefined) this.#abort?.(error);
-    else this.#owner.fail(error);
+  stop(error: unknown): boolean {
+    if (this.#ending !== undefined) return false;
+    this.#abort?.(error);
     return true;
   }
 
@@ -375,25 +356,18 @@ export class Attempt implements AttemptEvents, SilenceListener {
   /** The attempt is over, and what it ended with is the application's. */
   #close(): void {
     this.#watch?.stop();
-    this.#lease?.end();
+    this.#lease.end();
     const ending = this.#ending;
     if (ending === undefined) return;
-    if ('error' in ending) {
-      this.#delivery?.clear();
-      this.#owner.fail(ending.error);
-      return;
-    }
-    this.#delivery?.push(() => {
-      this.#owner.end(ending.trailers);
-      return true;
-    });
+    if ('error' in ending) this.#owner.application.fail(ending.error);
+    else this.#owner.application.end(ending.trailers);
   }
 
   /** Lets a short answer run out, so that its connection can be used again. */
   #discard(): void {
     this.#phase = 'discarded';
     this.#watch?.stop();
-    this.#lease?.end();
+    this.#lease.end();
     this.#held = undefined;
     if (this.#ending !== undefined) return;
     if (isWorthDraining(this.#head?.header('content-length'))) {
@@ -403,5 +377,11 @@ export class Attempt implements AttemptEvents, SilenceListener {
     }
   }
 }
+
+function networkCodeOf(error: unknown): string | undefined {
+  return isNetworkFailure(error) ? codeOf(error) : undefined;
+}
+
+const NO_HEADERS: Readonly<Record<string, string>> = {};
 
 function nothing(): void {}

@@ -26,27 +26,35 @@ export class RawHead implements AnswerHead {
   }
 
   header(wanted: string): string | undefined {
-    const values: string[] = [];
+    let found: string | undefined;
     for (let at = 1; at < this.raw.length; at += 2) {
-      const name = this.raw[at - 1] ?? '';
-      if (name.length === wanted.length && name.toString('latin1').toLowerCase() === wanted) {
-        values.push((this.raw[at] ?? '').toString('latin1'));
-      }
+      if (!isNamed(this.raw[at - 1], wanted)) continue;
+      const value = (this.raw[at] as Buffer | string).toString('latin1');
+      found = found === undefined ? value : `${found}, ${value}`;
     }
-    return values.length === 0 ? undefined : values.join(', ');
+    return found;
   }
 
   setHeader(name: string, value: string): void {
-    const kept = this.raw.filter((_, index) => {
-      const field = this.raw[index - (index % 2)] ?? '';
-      return field.toString('latin1').toLowerCase() !== name;
-    });
+    const kept = this.raw.filter((_, index) => !isNamed(this.raw[index - (index % 2)], name));
     this.raw = [...kept, Buffer.from(name), Buffer.from(value)];
   }
 }
 
+/** Every answer is asked for several headers: bytes are compared, and no text is made of them. */
+function isNamed(field: Buffer | string | undefined, lowerName: string): boolean {
+  if (field?.length !== lowerName.length) return false;
+  if (typeof field === 'string') return field.toLowerCase() === lowerName;
+  for (let at = 0; at < lowerName.length; at++) {
+    const wanted = lowerName.charCodeAt(at);
+    const byte = field.readUInt8(at);
+    // Upper case differs from lower case in this bit alone.
+    if (byte !== wanted && (byte | 0x20) !== wanted) return false;
+  }
+  return true;
+}
+
 export class CallbackReceiver implements Receiver {
-  readonly emptyTrailers = [];
   readonly #handler: CallbackHandler;
 
   constructor(handler: CallbackHandler) {
@@ -84,6 +92,10 @@ export class CallbackReceiver implements Receiver {
   refusalHead({ status, statusText, headers }: Refusal): AnswerHead {
     const raw = Object.entries(headers).flatMap((field) => field.map((text) => Buffer.from(text)));
     return new RawHead(status, raw, statusText);
+  }
+
+  get emptyTrailers(): unknown[] {
+    return [];
   }
 
   createHandler(attempt: AttemptEvents): CallbackHandler {

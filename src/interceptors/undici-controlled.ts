@@ -92,7 +92,6 @@ class LastingController implements Controller {
 }
 
 export class ControlledReceiver implements Receiver {
-  readonly emptyTrailers: ParsedTrailers = { parsed: {}, raw: [] };
   readonly #handler: ControlledHandler;
   #controller = new LastingController(() => {});
 
@@ -138,6 +137,10 @@ export class ControlledReceiver implements Receiver {
   refusalHead({ status, statusText, headers }: Refusal): AnswerHead {
     const raw = Object.entries(headers).flatMap((field) => field.map((text) => Buffer.from(text)));
     return new ParsedHead(status, { ...headers }, statusText, raw);
+  }
+
+  get emptyTrailers(): ParsedTrailers {
+    return { parsed: {}, raw: [] };
   }
 
   createHandler(attempt: AttemptEvents): ControlledHandler {

@@ -6,21 +6,18 @@ import type { Lease } from '../manager/lease.js';
 import type { Crossing, ManagedOrigin, Translation } from '../manager/managed-origins.js';
 import type { Refusal } from '../manager/refusal.js';
 import { isRefusal } from '../manager/refusal.js';
-import { Delivery } from './delivery.js';
 import { guardOf } from './key-guard.js';
-import { reportOwnError, whenSettled } from './pass-through.js';
-import { wireHeaders } from './refusal-headers.js';
+import { reportOwnError } from './pass-through.js';
+import { Application } from './undici-application.js';
 import type { AttemptOwner } from './undici-attempt.js';
 import { Attempt } from './undici-attempt.js';
-import type { Abort, AnswerHead, Receiver } from './undici-handlers.js';
-import type { Dispatch, Dispatcher, DispatchOptions, FoundRequest, Replay } from './undici-request.js';
-import { bytesOf, collectBody, replayOf, translated, wholePath } from './undici-request.js';
-import { CONNECTION, UndiciConnection } from './undici-trust.js';
-
-/** Marks the options of an attempt, which every copy of keymux leaves alone. */
-export const ATTEMPT = Symbol.for('keymux.attempt');
-
-const MARK = { [ATTEMPT]: true };
+import type { DispatchOptions, Way } from './undici-dispatcher.js';
+import { CONNECTION } from './undici-dispatcher.js';
+import type { Receiver } from './undici-handlers.js';
+import { PassThrough } from './undici-pass-through.js';
+import type { FoundRequest, OwnOptions, Replay } from './undici-request.js';
+import { attemptOptions, bytesOf, collectBody, replayOf, translated, wholePath } from './undici-request.js';
+import { UndiciConnection } from './undici-trust.js';
 
 export interface Request {
   readonly options: DispatchOptions;
@@ -29,19 +26,16 @@ export interface Request {
   readonly managed: ManagedOrigin;
   /** What it connects to. */
   readonly origin: string;
-  /** The client or pool that was about to send. */
-  readonly dispatcher: Dispatcher;
-  /** Sends through that. */
-  readonly dispatch: Dispatch;
+  /** Through the client or pool that was about to send. */
+  readonly way: Way;
   /** Who sends later, since the pool may be closed by then: the agent that chose it, or the same again. */
-  readonly sender: Dispatcher;
-  readonly redispatch: Dispatch;
+  readonly laterWay: Way;
   /** Present where that can reach other providers, and they this request. */
   readonly crossing: Crossing | undefined;
 }
 
 export class UndiciExchange implements AttemptOwner, RequestFacts {
-  readonly receiver: Receiver;
+  readonly application: Application;
   // Declared alone, so that there is no such property where the request goes to its own provider only.
   declare unfit?: ReadonlySet<string>;
   readonly #request: Request;
@@ -53,20 +47,16 @@ export class UndiciExchange implements AttemptOwner, RequestFacts {
   /** The whole body for them; undefined where there is none. */
   #body: Uint8Array | undefined;
   #collected: Buffer | undefined;
-  #attempt: Attempt | undefined;
+  #attempt: Attempt | PassThrough | undefined;
   #attempts = 0;
-  #isStarted = false;
-  #isOver = false;
-  #abortReason: { readonly reason: unknown } | undefined;
   #abortController: AbortController | undefined;
   #next: { readonly lease: Lease; readonly timer: NodeJS.Timeout | undefined } | undefined;
-  #refusal: Delivery | undefined;
 
   constructor(manager: KeyManager, request: Request) {
     const { options, found, managed, receiver } = request;
     this.#manager = manager;
     this.#request = request;
-    this.receiver = receiver;
+    this.application = new Application(receiver, (reason) => this.#onAbort(reason));
     this.#replay = replayOf(options.body, found, managed.provider.retry.maxBodyBytes);
   }
 
@@ -85,8 +75,7 @@ export class UndiciExchange implements AttemptOwner, RequestFacts {
   }
 
   canReplay(): boolean {
-    const { sender } = this.#request;
-    return this.#replay !== 'never' && sender.closed !== true && sender.destroyed !== true;
+    return this.#replay !== 'never' && !this.#request.laterWay.isClosed;
   }
 
   get signal(): AbortSignal {
@@ -100,34 +89,25 @@ export class UndiciExchange implements AttemptOwner, RequestFacts {
     ));
   }
 
-  get isAborted(): boolean {
-    return this.#abortReason !== undefined;
-  }
-
-  get abortReason(): unknown {
-    return this.#abortReason?.reason;
-  }
-
   // --- sending ------------------------------------------------------------------------------------------------
 
   /** Whether the dispatcher takes more, as `dispatch` returns it. */
   begin(): boolean {
     if (this.#replay !== 'collect') return this.#acquire();
-    this.startReceiver(null);
+    this.application.start(null);
     collectBody(this.#request.options.body)
       .then(
         (body) => {
           this.#collected = body;
-          if (!this.#isOver) this.#acquire();
+          if (!this.application.isOver) this.#acquire();
         },
-        (error: unknown) => this.fail(error),
+        (error: unknown) => this.application.fail(error),
       )
       .catch(reportOwnError);
     return true;
   }
 
   #acquire(): boolean {
-    let takesMore = true;
     let first: MaybePromise<Lease | Refusal>;
     try {
       this.#cross();
@@ -138,19 +118,24 @@ export class UndiciExchange implements AttemptOwner, RequestFacts {
       reportOwnError(error);
       return this.#passThrough();
     }
-    if (first instanceof Promise) this.startReceiver(null);
-    whenSettled(
-      first,
-      (result) => {
-        if (isRefusal(result)) this.refuse(result);
-        else takesMore = this.#send(result);
-      },
-      (error) => {
-        reportOwnError(error);
-        this.#passThrough();
-      },
-    );
-    return takesMore;
+    if (!(first instanceof Promise)) return this.#go(first);
+    this.application.start(null);
+    first
+      .then(
+        (result) => this.#go(result),
+        (error: unknown) => {
+          reportOwnError(error);
+          return this.#passThrough();
+        },
+      )
+      .catch(reportOwnError);
+    return true;
+  }
+
+  #go(first: Lease | Refusal): boolean {
+    if (!isRefusal(first)) return this.#send(first);
+    this.refuse(first);
+    return true;
   }
 
   /** Other providers come into question where the whole request is at hand. */
@@ -174,34 +159,39 @@ export class UndiciExchange implements AttemptOwner, RequestFacts {
 
   /** The request as it came, after an error of our own. */
   #passThrough(): boolean {
-    const { options, receiver, dispatch } = this.#request;
-    const attempt = new Attempt(this, undefined, false);
+    if (this.application.isOver) return true;
+    const attempt = new PassThrough(this.application);
     this.#attempt = attempt;
-    return dispatch({ ...options, ...this.#replayedBody(), ...MARK }, receiver.createHandler(attempt));
+    const { options, way } = this.#request;
+    const own = this.#withBody(attemptOptions(options));
+    return way.send(own, this.application.handlerFor(attempt));
   }
 
   #send(lease: Lease): boolean {
-    if (this.#isOver || this.isAborted) {
+    if (this.application.isOver) {
       lease.cancel();
       return true;
     }
-    const { receiver, dispatch, redispatch, sender, dispatcher } = this.#request;
     const isFirst = this.#attempts === 0;
     this.#attempts += 1;
     try {
       const translation = this.#translation(lease);
-      const isDirect = isFirst && translation === undefined;
-      const connection = this.#connectionFor(lease, translation, isDirect ? dispatcher : sender);
+      const way = isFirst && translation === undefined ? this.#firstWay : this.#request.laterWay;
+      const connection = this.#connectionFor(lease, translation, way);
       const attempt = new Attempt(this, lease, isFirst, connection);
       this.#attempt = attempt;
-      const options = this.#optionsFor(lease, translation, connection);
-      return (isDirect ? dispatch : redispatch)(options, receiver.createHandler(attempt));
+      return way.send(this.#optionsFor(lease, translation, connection), this.application.handlerFor(attempt));
     } catch (error) {
       lease.cancel();
-      if (isFirst && !this.#isStarted) throw error;
-      this.fail(error);
+      this.application.fail(error);
       return true;
     }
+  }
+
+  /** Agents close pools that they no longer need, even while a request for one of them waits for a key. */
+  get #firstWay(): Way {
+    const { way, laterWay } = this.#request;
+    return way.isClosed ? laterWay : way;
   }
 
   #translation(lease: Lease): Translation | undefined {
@@ -212,12 +202,13 @@ export class UndiciExchange implements AttemptOwner, RequestFacts {
   #connectionFor(
     { member }: Lease,
     translation: Translation | undefined,
-    sender: Dispatcher,
+    way: Way,
   ): UndiciConnection | undefined {
     const isVirtual = member.provider.mode === 'virtual';
     if (!isVirtual && translation === undefined) return undefined;
     const origin = translation?.origin ?? this.#request.origin;
-    return new UndiciConnection(member.provider.id, origin, this.#request.sender, sender, isVirtual);
+    const agent = this.#request.laterWay.dispatcher;
+    return new UndiciConnection(member.provider.id, origin, agent, way.dispatcher, isVirtual);
   }
 
   #optionsFor(
@@ -226,13 +217,18 @@ export class UndiciExchange implements AttemptOwner, RequestFacts {
     connection: UndiciConnection | undefined,
   ): DispatchOptions {
     const { found, options } = this.#request;
-    const marks = connection === undefined ? MARK : { ...MARK, [CONNECTION]: connection };
-    if (translation !== undefined) return { ...translated(options, translation), ...marks };
-    return { ...found.withKey(lease.apiKey), ...this.#replayedBody(), ...marks };
+    const own =
+      translation === undefined
+        ? this.#withBody(found.withKey(lease.apiKey))
+        : translated(options, translation);
+    if (connection !== undefined) own[CONNECTION] = connection;
+    return own;
   }
 
-  #replayedBody(): Pick<DispatchOptions, 'body'> {
-    return this.#collected === undefined ? {} : { body: this.#collected };
+  /** What was collected cannot be read again. */
+  #withBody(own: OwnOptions): OwnOptions {
+    if (this.#collected !== undefined) own.body = this.#collected;
+    return own;
   }
 
   retry(lease: Lease, delayMs: number): void {
@@ -246,86 +242,27 @@ export class UndiciExchange implements AttemptOwner, RequestFacts {
     if (delayMs <= 0) queueMicrotask(go);
   }
 
-  // --- the application ----------------------------------------------------------------------------------------
-
-  /** Tells the application how to abort; once, however many attempts there are. */
-  startReceiver(context: unknown): void {
-    if (this.#isStarted) return;
-    this.#isStarted = true;
-    try {
-      this.receiver.start(this.#abort, context);
-    } catch (error) {
-      this.#abort(error);
-    }
+  refuse(refusal: Refusal): void {
+    queueMicrotask(() => {
+      const { application } = this;
+      application.start(null);
+      if (!application.isOver && !application.isAborted) application.refuse(refusal, this.method !== 'HEAD');
+    });
   }
 
-  readonly #abort: Abort = (reason) => {
-    if (this.#isOver || this.isAborted) return;
-    this.#abortReason = { reason };
+  #onAbort(reason: unknown): void {
     this.#abortController?.abort();
     clearTimeout(this.#next?.timer);
     this.#next?.lease.cancel();
     this.#next = undefined;
-    this.#refusal?.clear();
     // An attempt that can be aborted tells of its end by itself.
-    if (this.#attempt?.abort(reason) !== true) this.fail(reason ?? abortError());
-  };
+    if (this.#attempt?.abort(reason) !== true) this.application.fail(reason ?? abortError());
+  }
 
   locationFor(lease: Lease, location: string): string {
     const { origin } = this.#request;
     const { origin: requested, path } = this.#translation(lease) ?? { origin, path: this.#wholePath };
     return guardOf(this.#manager).redirect(lease, requested + path, location);
-  }
-
-  refuse(refusal: Refusal): void {
-    queueMicrotask(() => {
-      this.startReceiver(null);
-      if (!this.#isOver && !this.isAborted) this.#answer(refusal);
-    });
-  }
-
-  #answer(refusal: Refusal): void {
-    const { receiver } = this;
-    const head = receiver.refusalHead({ ...refusal, headers: wireHeaders(refusal) });
-    const delivery = new Delivery(() => {});
-    const push = (part: () => boolean): void => {
-      delivery.push(() => {
-        try {
-          return part();
-        } catch (error) {
-          this.#abort(error);
-          return true;
-        }
-      });
-    };
-    this.#refusal = delivery;
-    push(() => receiver.head(head, delivery.resume));
-    if (this.method !== 'HEAD') push(() => receiver.data(Buffer.from(refusal.body)));
-    push(() => {
-      this.end(receiver.emptyTrailers);
-      return true;
-    });
-  }
-
-  upgrade(head: AnswerHead, socket: unknown): void {
-    this.#isOver = true;
-    this.receiver.upgrade(head, socket);
-  }
-
-  end(trailers: unknown): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    try {
-      this.receiver.end(trailers);
-    } catch (error) {
-      this.receiver.error(error);
-    }
-  }
-
-  fail(error: unknown): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.receiver.error(error);
   }
 }
 

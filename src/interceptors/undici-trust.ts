@@ -8,10 +8,7 @@ import { TLSSocket, checkServerIdentity } from 'node:tls';
 import { KeymuxError } from '../core/errors.js';
 import type { ConnectionFacts } from './connection-trust.js';
 import { judgeConnection } from './connection-trust.js';
-import { boundOrigin } from './undici-request.js';
-
-/** A property of the options of an attempt: who they pass through, is told. */
-export const CONNECTION = Symbol('keymux.connection');
+import { boundOrigin, hidden, isForwardProxy } from './undici-dispatcher.js';
 
 type Facts = { -readonly [Name in keyof ConnectionFacts]: ConnectionFacts[Name] };
 type Fields = Readonly<Record<string, unknown>>;
@@ -19,20 +16,9 @@ type Connector = (...args: never[]) => unknown;
 
 // --- what can be seen of a dispatcher ---------------------------------------------------------------------------
 
-/** undici keeps its own affairs under symbols, whose descriptions are the same in all its versions. */
-function hidden(object: object, description: string): unknown {
-  const symbol = Object.getOwnPropertySymbols(object).find((own) => own.description === description);
-  return symbol === undefined ? undefined : Reflect.get(object, symbol);
-}
-
 /** Whether a dispatcher sends to whatever origin it is told. */
 export function choosesByOrigin(dispatcher: object): boolean {
   return classNamed(dispatcher, AGENTS) !== undefined;
-}
-
-/** A proxy that gets whole requests; it is chosen by an agent, and tells of no origin. */
-export function isForwardProxy(dispatcher: object): boolean {
-  return dispatcher.constructor.name === 'Http1ProxyWrapper';
 }
 
 /**

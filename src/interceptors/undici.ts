@@ -13,27 +13,21 @@ import { guardOf } from './key-guard.js';
 import { keyFinderOf } from './key-placement.js';
 import { reportOwnError } from './pass-through.js';
 import { patch, patchAll, trapFirstUse } from './patches.js';
-import { ATTEMPT, UndiciExchange } from './undici-exchange.js';
+import type { Dispatch, DispatchOptions, Dispatcher } from './undici-dispatcher.js';
+import { ATTEMPT, CONNECTION, Way, boundOrigin, isForwardProxy } from './undici-dispatcher.js';
+import { UndiciExchange } from './undici-exchange.js';
 import { receiverOf } from './undici-receiver.js';
-import type { Dispatch, DispatchOptions, Dispatcher } from './undici-request.js';
-import { DispatchedHeaders, boundOrigin, findKey, wholePath } from './undici-request.js';
-import type { UndiciConnection } from './undici-trust.js';
-import { CONNECTION, choosesByOrigin, dispatcherFacts, isForwardProxy } from './undici-trust.js';
-
-interface RoutedOptions extends DispatchOptions {
-  readonly [ATTEMPT]?: boolean;
-  readonly [CONNECTION]?: UndiciConnection;
-}
+import { DispatchedHeaders, findKey, wholePath } from './undici-request.js';
+import { choosesByOrigin, dispatcherFacts } from './undici-trust.js';
 
 /** An agent that is choosing a pool: that pool may be closed when the request has to be sent again. */
 interface Route {
   readonly options: DispatchOptions;
-  readonly dispatcher: Dispatcher;
-  readonly dispatch: Dispatch;
+  readonly way: Way;
 }
 
 interface DispatcherPrototype {
-  dispatch(this: Dispatcher, options: RoutedOptions, handler: object): boolean;
+  dispatch: Dispatch;
 }
 
 /** Where undici keeps its global agent; it is made when undici is loaded. */
@@ -135,45 +129,41 @@ class UndiciLayer {
     this.#guard = guardOf(manager);
   }
 
-  wrapDispatch(original: DispatcherPrototype['dispatch']): DispatcherPrototype['dispatch'] {
-    const dispatchOf =
-      (dispatcher: Dispatcher): Dispatch =>
-      (options, handler) =>
-        original.call(dispatcher, options, handler);
-    const handle = (dispatcher: Dispatcher, options: RoutedOptions, handler: object): boolean => {
-      if (!isCandidate(options, handler)) {
-        connectionOf(options)?.via(dispatcher);
-        return original.call(dispatcher, options, handler);
-      }
-      const outer = this.#route;
-      let exchange: UndiciExchange | undefined;
-      let allowed = options;
-      try {
-        const origin = boundOrigin(dispatcher) ?? forwardedOrigin(dispatcher, options);
-        if (origin === undefined) {
-          if (!isSameRequest(outer, options))
-            this.#route = { options, dispatcher, dispatch: dispatchOf(dispatcher) };
-        } else {
-          const route = isSameRequest(outer, options) ? outer : undefined;
-          if (this.#guard.isOnWatch) allowed = this.#check(origin, dispatcher, route, options);
-          exchange = this.#exchangeFor(origin, dispatcher, route, dispatchOf, allowed, handler);
-        }
-      } catch (error) {
-        if (error instanceof KeymuxError && error.code === 'KEYMUX_ORIGIN_REFUSED') {
-          receiverOf(handler).error(error);
-          return false;
-        }
-        reportOwnError(error);
-      }
-      try {
-        return exchange === undefined ? original.call(dispatcher, allowed, handler) : exchange.begin();
-      } finally {
-        this.#route = outer;
-      }
-    };
+  wrapDispatch(original: Dispatch): Dispatch {
+    const dispatch = (dispatcher: Dispatcher, options: DispatchOptions, handler: object): boolean =>
+      this.#dispatch(new Way(dispatcher, original), options, handler);
     return function (this: Dispatcher, options, handler) {
-      return handle(this, options, handler);
+      if (isCandidate(options, handler)) return dispatch(this, options, handler);
+      connectionOf(options)?.via(this);
+      return original.call(this, options, handler);
     };
+  }
+
+  #dispatch(way: Way, options: DispatchOptions, handler: object): boolean {
+    const outer = this.#route;
+    let allowed = options;
+    let exchange: UndiciExchange | undefined;
+    try {
+      const origin = boundOrigin(way.dispatcher) ?? forwardedOrigin(way.dispatcher, options);
+      const route = isSameRequest(outer, options) ? outer : undefined;
+      if (origin === undefined) {
+        this.#route = route ?? { options, way };
+      } else {
+        if (this.#guard.isOnWatch) allowed = this.#check(origin, way.dispatcher, route, options);
+        exchange = this.#exchangeFor(origin, way, route, allowed, handler);
+      }
+    } catch (error) {
+      if (error instanceof KeymuxError && error.code === 'KEYMUX_ORIGIN_REFUSED') {
+        receiverOf(handler).error(error);
+        return false;
+      }
+      reportOwnError(error);
+    }
+    try {
+      return exchange === undefined ? way.send(allowed, handler) : exchange.begin();
+    } finally {
+      this.#route = outer;
+    }
   }
 
   /** Without the headers that must not go to this origin. */
@@ -181,8 +171,8 @@ class UndiciLayer {
     origin: string,
     dispatcher: Dispatcher,
     route: Route | undefined,
-    options: RoutedOptions,
-  ): RoutedOptions {
+    options: DispatchOptions,
+  ): DispatchOptions {
     const headers = new DispatchedHeaders(options.headers);
     const dropped = this.#guard.check({
       origin,
@@ -191,7 +181,7 @@ class UndiciLayer {
       connection: () =>
         isForwardProxy(dispatcher)
           ? { isPlainProxy: true }
-          : dispatcherFacts(route?.dispatcher ?? dispatcher, [dispatcher], origin),
+          : dispatcherFacts(route?.way.dispatcher ?? dispatcher, [dispatcher], origin),
     });
     if (dropped === undefined) return options;
     return { ...options, headers: headers.without((name) => dropped.has(name)) };
@@ -199,28 +189,25 @@ class UndiciLayer {
 
   #exchangeFor(
     origin: string,
-    dispatcher: Dispatcher,
+    way: Way,
     route: Route | undefined,
-    dispatchOf: (dispatcher: Dispatcher) => Dispatch,
-    options: RoutedOptions,
+    options: DispatchOptions,
     handler: object,
   ): UndiciExchange | undefined {
     const { origins } = this.#manager;
     const managed = origins.find(origin) ?? origins.find(namedOrigin(origin, options));
-    if (managed === undefined || options.method === 'CONNECT' || isForwardProxy(dispatcher)) return undefined;
+    if (managed === undefined || options.method === 'CONNECT' || isForwardProxy(way.dispatcher))
+      return undefined;
     const found = findKey(options, keyFinderOf(managed));
     if (found === undefined) return undefined;
-    const dispatch = dispatchOf(dispatcher);
     return new UndiciExchange(this.#manager, {
       options,
       found,
       managed,
       receiver: receiverOf(handler),
       origin,
-      dispatcher,
-      dispatch,
-      sender: route?.dispatcher ?? dispatcher,
-      redispatch: route?.dispatch ?? dispatch,
+      way,
+      laterWay: route?.way ?? way,
       crossing: route === undefined ? undefined : crossingFor(managed, route, options),
     });
   }
@@ -229,8 +216,8 @@ class UndiciLayer {
 /** An agent that goes wherever it is told can reach other providers. */
 function crossingFor(
   managed: ManagedOrigin,
-  { dispatcher }: Route,
-  options: RoutedOptions,
+  { way: { dispatcher } }: Route,
+  options: DispatchOptions,
 ): Crossing | undefined {
   const { crossing } = managed;
   if (crossing === undefined || (options.upgrade ?? false) !== false) return undefined;
@@ -266,15 +253,15 @@ function isSameRequest(route: Route | undefined, options: DispatchOptions): rout
   );
 }
 
-/** Options of an attempt whose way is watched. */
-function connectionOf(options: unknown): UndiciConnection | undefined {
-  return (options as Partial<RoutedOptions> | null | undefined)?.[CONNECTION];
+/** Present in the options of an attempt whose way is watched. */
+function connectionOf(options: unknown): DispatchOptions[typeof CONNECTION] {
+  return (options as Partial<DispatchOptions> | null | undefined)?.[CONNECTION];
 }
 
-function isCandidate(options: unknown, handler: unknown): options is RoutedOptions {
-  // Arguments that are of no use are undici's to refuse.
+/** Arguments that are of no use are undici's to refuse. */
+function isCandidate(options: unknown, handler: unknown): boolean {
   if (typeof options !== 'object' || options === null) return false;
   if (typeof handler !== 'object' || handler === null) return false;
-  const { [ATTEMPT]: isAttempt, path } = options as Partial<RoutedOptions>;
+  const { [ATTEMPT]: isAttempt, path } = options as Partial<DispatchOptions>;
   return isAttempt !== true && typeof path === 'string' && !isOwned();
 }

@@ -5,7 +5,7 @@
 import { threadId } from 'node:worker_threads';
 import type { Outcome } from '../core/outcome.js';
 import { ABORTED, REFUSED_BEFORE_PROCESSING } from '../core/outcome.js';
-import type { MaybePromise } from '../core/ports.js';
+import type { Clock, MaybePromise, Random } from '../core/ports.js';
 import type { ProviderDefinition } from '../core/provider.js';
 import { peekText } from '../providers/body-peek.js';
 import { bodyVerdict, headVerdict } from '../providers/classification.js';
@@ -21,7 +21,7 @@ import { cutRefusal, refusalFor } from './refusal.js';
 import type { Refusal } from './refusal.js';
 import { isRepeatable } from './repetition.js';
 import { hasStandIn, membersOf } from './stand-ins.js';
-import type { ProviderStanding, Verdicts } from './verdicts.js';
+import type { Verdicts } from './verdicts.js';
 
 export interface RequestFacts {
   readonly method: string;
@@ -61,9 +61,14 @@ const PROVIDER_HEADER = 'x-keymux-provider';
 const TROUBLE_REPETITIONS = 2;
 const TROUBLE_DELAY_MS = 100;
 
+/** How long the caller is made to wait, as the provider that is asked first has it. */
+type Patience = Pick<ProviderDefinition['retry'], 'maxWaitMs' | 'deadlineMs'>;
+/** Where there is nobody to ask. */
+const NO_PATIENCE: Patience = { maxWaitMs: 0, deadlineMs: 0 };
+
 export interface AttemptContext {
-  readonly now: () => number;
-  readonly random: () => number;
+  readonly now: Clock;
+  readonly random: Random;
   readonly events: Events;
   readonly verdicts: Verdicts;
 }
@@ -81,26 +86,26 @@ export class Exchange {
   readonly #context: AttemptContext;
   readonly #pool: Pool;
   readonly #facts: RequestFacts;
-  readonly #excluded: Set<Member>;
-  readonly #startedAt: number;
+  #excluded: ReadonlySet<Member>;
+  #startedAt = 0;
   #requestId: string | undefined;
   #attempts = 0;
   #troubles = 0;
   /** For keys to return, over all attempts. */
   #waitedMs = 0;
-  /** The provider that was asked first; its policy bounds the whole. */
-  #asked: ProviderDefinition | undefined;
+  #patience: Patience;
   #blame: Blame | undefined;
-  /** How the provider stood before and after it began to answer well. */
-  #standing: ProviderStanding | undefined;
+  /** How the provider stood when it began to answer well: its strikes before that, its version after. */
+  #strikes = 0;
+  #version: number | undefined;
 
   constructor(context: AttemptContext, pool: Pool, facts: RequestFacts) {
     this.#context = context;
     this.#pool = pool;
     this.#facts = facts;
-    this.#startedAt = context.now();
     this.#excluded = membersOf(pool, facts.unfit);
-    this.#asked = pool.contenders.find(({ member }) => !this.#excluded.has(member))?.member.provider;
+    const likely = pool.contenders.find(({ member }) => !this.#excluded.has(member));
+    this.#patience = likely?.member.provider.retry ?? NO_PATIENCE;
   }
 
   get requestId(): string {
@@ -109,7 +114,8 @@ export class Exchange {
 
   /** The key for the first attempt, or the refusal that the caller gets. */
   first(): MaybePromise<Lease | Refusal> {
-    const result = this.#acquire(this.#excluded);
+    this.#startedAt = this.#context.now();
+    const result = this.#acquire(this.#excluded, this.#startedAt);
     return result instanceof Promise
       ? result.then((settled) => this.#leaseOrRefusal(settled))
       : this.#leaseOrRefusal(result);
@@ -145,7 +151,8 @@ export class Exchange {
   broken(lease: Lease, evidence: string): void {
     const { verdicts } = this.#context;
     const outcome: Outcome = { kind: 'network', scope: 'provider', evidence, executed: 'maybe' };
-    verdicts.strikeProvider(lease.member, outcome, this.#standing ?? verdicts.providerStanding(lease.member));
+    const version = this.#version ?? verdicts.providerVersion(lease.member);
+    verdicts.strikeProvider(lease.member, outcome, { version, strikes: this.#strikes });
   }
 
   /** The attempt failed without an answer. `unsent`: nothing of the request reached the provider. */
@@ -178,7 +185,7 @@ export class Exchange {
   #leaseOrRefusal(result: Lease | Shut): Lease | Refusal {
     if (result instanceof Lease) {
       this.#attempts += 1;
-      this.#asked = result.member.provider;
+      this.#patience = result.member.provider.retry;
       return result;
     }
     return this.#refuse(result);
@@ -205,9 +212,9 @@ export class Exchange {
 
   #delivered(lease: Lease, outcome: Outcome): Step {
     const { verdicts } = this.#context;
-    const { strikes } = verdicts.providerStanding(lease.member);
+    this.#strikes = verdicts.providerStrikes(lease.member);
     lease.report(outcome);
-    this.#standing = { version: verdicts.providerStanding(lease.member).version, strikes };
+    this.#version = verdicts.providerVersion(lease.member);
     this.#blame?.clear();
     return this.#deliver(lease);
   }
@@ -229,7 +236,7 @@ export class Exchange {
   #blameKey(lease: Lease, outcome: Outcome): void {
     if (!REFUSED_BEFORE_PROCESSING.has(outcome.kind)) return;
     if (outcome.kind === 'rejected' || outcome.kind === 'restricted' || outcome.scope === 'route')
-      this.#excluded.add(lease.member);
+      this.#excluded = new Set([...this.#excluded, lease.member]);
     (this.#blame ??= new Blame(this.#context.verdicts)).add(lease, outcome);
   }
 
@@ -296,18 +303,10 @@ export class Exchange {
     return refusal;
   }
 
-  #acquire(excluded: ReadonlySet<Member>): MaybePromise<Lease | Shut> {
-    const now = this.#context.now();
-    const { maxWaitMs = 0, deadlineMs = 0 } = this.#asked?.retry ?? {};
-    const facts = this.#facts;
-    const result = this.#pool.acquire({
-      excluded,
-      waitUntil: Math.min(now + maxWaitMs - this.#waitedMs, this.#startedAt + deadlineMs),
-      // Only who has to wait looks at it, and an adapter may have to make one.
-      get signal() {
-        return facts.signal;
-      },
-    });
+  #acquire(excluded: ReadonlySet<Member>, now = this.#context.now()): MaybePromise<Lease | Shut> {
+    const { maxWaitMs, deadlineMs } = this.#patience;
+    const waitUntil = Math.min(now + maxWaitMs - this.#waitedMs, this.#startedAt + deadlineMs);
+    const result = this.#pool.acquire({ excluded, waitUntil, caller: this.#facts }, now);
     if (!(result instanceof Promise)) return result;
     return result.finally(() => (this.#waitedMs += this.#context.now() - now));
   }
@@ -329,12 +328,12 @@ export class Exchange {
 
   #mayRepeat(lease: Lease, outcome: Outcome): boolean {
     const { provider } = lease.member;
-    const asked = (this.#asked ?? provider).retry;
+    const { maxWaitMs, deadlineMs } = this.#patience;
     if (this.#attempts >= provider.retry.maxAttempts) return false;
-    if (this.#context.now() >= this.#startedAt + asked.deadlineMs) return false;
+    if (this.#context.now() >= this.#startedAt + deadlineMs) return false;
     if (this.#facts.signal?.aborted === true || !this.#facts.canReplay()) return false;
     if (REFUSED_BEFORE_PROCESSING.has(outcome.kind)) return outcome.scope !== 'request';
-    if (this.#troubles >= TROUBLE_REPETITIONS || this.#statedWaitMs(outcome) > asked.maxWaitMs) return false;
+    if (this.#troubles >= TROUBLE_REPETITIONS || this.#statedWaitMs(outcome) > maxWaitMs) return false;
     if (outcome.executed === 'no') return true;
     const others = this.#pool.contenders.map((contender) => contender.member.provider);
     return isRepeatable(this.#facts, provider, others);

@@ -5,6 +5,7 @@ import type { Outcome } from '../core/outcome.js';
 import { shareTable, unshareTable } from '../state/attach.js';
 import { COUNTER } from '../state/layout.js';
 import { StateTable } from '../state/table.js';
+import type { AttemptContext } from './attempt.js';
 import { readConfiguration } from './discovery.js';
 import { Events } from './events.js';
 import type { Lease } from './lease.js';
@@ -40,6 +41,7 @@ export class Engine {
   readonly sync: Sync;
   readonly verdicts: Verdicts;
   readonly context: PoolContext;
+  readonly attempts: AttemptContext;
   readonly #options: KeyManagerOptions;
   readonly #seams: KeyManagerSeams;
   readonly #phases = new PhaseRunner();
@@ -92,7 +94,9 @@ export class Engine {
       },
     });
     this.context = this.#createContext();
+    const { random } = this.context;
     this.verdicts = new Verdicts({ ...this.context, events: this.events, sync: this.sync });
+    this.attempts = { now: this.context.now, random, events: this.events, verdicts: this.verdicts };
 
     this.roster = new Roster(this.context, this.#fingerprintKey, this.owners, dependencies.configuration);
     phases.run('provider discovery', () => this.#adopt(dependencies.configuration));

@@ -2,6 +2,7 @@
  * How well a provider does, 0 to 1: one minus the share of requests that lately ended in its own trouble (5xx,
  * overload, no connection). Old trouble fades, so that a provider that was left for another one is tried again.
  */
+import type { Clock } from '../core/ports.js';
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 
@@ -16,7 +17,14 @@ export function healthScore(table: StateTable, providerRow: number, now: number)
   return 1 - troubleShare(table, providerRow, now);
 }
 
-export function recordHealth(table: StateTable, providerRow: number, hadTrouble: boolean, now: number): void {
+export function recordHealth(
+  table: StateTable,
+  providerRow: number,
+  hadTrouble: boolean,
+  clock: Clock,
+): void {
+  if (!hadTrouble && table.get(providerRow, COUNTER.troublePpm) === 0) return;
+  const now = clock();
   const before = troubleShare(table, providerRow, now);
   if (before === 0 && !hadTrouble) return;
   const after = before + (Number(hadTrouble) - before) * SHARE;

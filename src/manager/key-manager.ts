@@ -20,6 +20,7 @@ import type { Member } from './members.js';
 import type { KeyManagerOptions, KeyManagerSeams } from './options.js';
 import type { Pool } from './pool.js';
 import { exhaustedError } from './refusal.js';
+import { NOBODY } from './stand-ins.js';
 import { seenVersions } from './verdicts.js';
 
 export interface AcquireOptions {
@@ -90,7 +91,7 @@ export class KeyManager implements AsyncDisposable {
     await this.#engine.recovered();
     const startedAt = this.now();
     const waitUntil = startedAt + (options.timeoutMs ?? ACQUIRE_TIMEOUT_MS);
-    const result = await pool.acquire({ excluded: NOBODY, waitUntil, signal: options.signal });
+    const result = await pool.acquire({ excluded: NOBODY, waitUntil, caller: options }, startedAt);
     if (this.closed && result instanceof Lease) result.cancel();
     this.#refuseWhenClosed();
     if (result instanceof Lease) return result;
@@ -249,9 +250,7 @@ export class KeyManager implements AsyncDisposable {
 
   /** Begins a request that may be sent several times. */
   exchange(pool: Pool, facts: RequestFacts): Exchange {
-    const { context, verdicts } = this.#engine;
-    const { random } = context;
-    return new Exchange({ now: () => this.now(), random, events: this.events, verdicts }, pool, facts);
+    return new Exchange(this.#engine.attempts, pool, facts);
   }
 
   /** State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`. */
@@ -297,5 +296,3 @@ function refuseWhenAborted(service: string, signal: AbortSignal | undefined): vo
     cause: signal.reason,
   });
 }
-
-const NOBODY: ReadonlySet<Member> = new Set();

@@ -1,4 +1,5 @@
 /** What answers tell of the limits of their bucket, and who owns it. */
+import type { Clock } from '../core/ports.js';
 import { LONGEST_BELIEVED_MS, readStatement } from '../core/stated-allowance.js';
 import type { Statement } from '../core/stated-allowance.js';
 import { limitWindows, tellsLimits } from '../providers/limit-headers.js';
@@ -15,31 +16,20 @@ export interface LearningContext {
   readonly table: StateTable;
   readonly permits: PermitSource;
   readonly owners: Pick<Owners, 'learn'>;
-  now(): number;
+  readonly now: Clock;
   /** Nothing of the bucket's allowance is left before this moment. */
   onShortage(member: Member, retryAt: number): void;
 }
 
-/** `granted`: the number of the lease where its bucket was counted. */
-export function learnFrom(
-  lease: Lease,
-  head: ResponseHead,
-  granted: number | undefined,
-  context: LearningContext,
-): void {
+export function learnFrom(lease: Lease, head: ResponseHead, context: LearningContext): void {
   const { owners, permits } = context;
   owners.learn(lease.member, head);
   if (head.status === 429) permits.hold(lease.member.bucket, context.now());
   // A refusal tells by itself when to come back.
-  else if (head.status < 400 && tellsLimits(head)) takeUp(lease, head, granted, context);
+  else if (head.status < 400 && tellsLimits(head)) takeUp(lease, head, context);
 }
 
-function takeUp(
-  lease: Lease,
-  head: ResponseHead,
-  granted: number | undefined,
-  context: LearningContext,
-): void {
+function takeUp(lease: Lease, head: ResponseHead, context: LearningContext): void {
   const { table, permits } = context;
   const { member } = lease;
   const { bucket: row } = member.rows;
@@ -48,8 +38,8 @@ function takeUp(
   for (const { requests, perMs } of windows) permits.adjust(member.bucket, requests, perMs, now);
   if (tokensAt !== undefined) context.onShortage(member, tokensAt);
   if (statement === undefined) return;
-  const underWay = Math.max(0, table.get(row, COUNTER.pending) - (lease.reported ? 0 : 1));
-  const { left, until } = table.allowances.learn(row, statement, granted, underWay, now);
+  const underWay = Math.max(0, table.get(row, COUNTER.pending) - 1);
+  const { left, until } = table.allowances.learn(row, statement, lease.granted, underWay, now);
   if (left === 0) context.onShortage(member, until);
 }
 
@@ -98,5 +88,5 @@ function tighter(a: Statement | undefined, b: Statement): Statement {
 function tokensBackAt({ unit, remaining, resetAt, fixed }: LimitWindow, now: number): number | undefined {
   if (unit !== 'tokens' || remaining !== 0 || resetAt === undefined) return undefined;
   const restMs = Math.min(resetAt - now, LONGEST_BELIEVED_MS);
-  return restMs > 0 ? now + (fixed ? restMs : restMs * REFILLED_SHARE) : undefined;
+  return now + (fixed ? restMs : restMs * REFILLED_SHARE);
 }

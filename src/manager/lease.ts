@@ -1,8 +1,10 @@
 import { KeymuxError } from '../core/errors.js';
 import type { Outcome } from '../core/outcome.js';
 import { ABORTED } from '../core/outcome.js';
+import type { Clock } from '../core/ports.js';
 import type { Member } from './members.js';
 import type { Permit } from './permits.js';
+import { UNLIMITED } from './permits.js';
 
 /** Versions of health under which a request set out; an answer under an older one is late. */
 export interface SeenVersions {
@@ -11,8 +13,19 @@ export interface SeenVersions {
   readonly provider: number;
 }
 
+/** What a lease is made of. */
+export interface Grant {
+  readonly service: string;
+  readonly member: Member;
+  readonly permit: Permit;
+  readonly seen: SeenVersions;
+  readonly startedAt: number;
+  /** Its number among the requests of its bucket; undefined where the provider states no allowance. */
+  readonly granted: number | undefined;
+}
+
 export interface LeaseOwner {
-  now(): number;
+  readonly now: Clock;
   /** Records the outcome; called once per lease. */
   recordOutcome(lease: Lease, outcome: Outcome, latencyMs: number): void;
   /** The request and its answer are over. */
@@ -32,13 +45,15 @@ export class Lease implements AsyncDisposable, Disposable {
   readonly member: Member;
   readonly seen: SeenVersions;
   readonly startedAt: number;
+  /** As in `Grant`. */
+  readonly granted: number | undefined;
   readonly #owner: LeaseOwner;
   readonly #permit: Permit;
   #reported = false;
   #ended = false;
   #left = false;
 
-  constructor(owner: LeaseOwner, service: string, member: Member, permit: Permit, seen: SeenVersions) {
+  constructor(owner: LeaseOwner, { service, member, permit, seen, startedAt, granted }: Grant) {
     this.#owner = owner;
     this.#permit = permit;
     this.service = service;
@@ -47,7 +62,8 @@ export class Lease implements AsyncDisposable, Disposable {
     this.provider = member.provider.id;
     this.baseUrl = member.provider.baseUrl;
     this.seen = seen;
-    this.startedAt = owner.now();
+    this.granted = granted;
+    this.startedAt = startedAt;
   }
 
   /** The key itself. Throws `KEYMUX_LEASE_ENDED` after the lease ended. */
@@ -67,7 +83,8 @@ export class Lease implements AsyncDisposable, Disposable {
   /** The request went out to the provider. */
   sent(): void {
     this.#left = true;
-    if (!this.#reported) this.#permit.sent(this.#owner.now());
+    // Nearly every request has no limits to count, and need not know the time.
+    if (!this.#reported && this.#permit !== UNLIMITED) this.#permit.sent(this.#owner.now());
   }
 
   /** Says how the request ended. Only the first report counts. */

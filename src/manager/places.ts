@@ -78,10 +78,13 @@ function isAbandoned({ rows }: Member, table: StateTable, now: number): boolean 
 
 function noteUse({ rows }: Member, table: StateTable, now: number): void {
   const tick = table.tickOf(now);
-  for (const row of [rows.key, rows.bucket, rows.provider]) table.set(row, COUNTER.lastUsed, tick);
+  table.set(rows.key, COUNTER.lastUsed, tick);
+  table.set(rows.bucket, COUNTER.lastUsed, tick);
+  table.set(rows.provider, COUNTER.lastUsed, tick);
 }
 
-function count(member: Member, table: StateTable, delta: 1 | -1): void {
-  const { key, bucket, provider } = member.rows;
-  for (const row of [key, bucket, provider]) table.add(row, COUNTER.pending, delta);
+function count({ rows }: Member, table: StateTable, delta: 1 | -1): void {
+  table.add(rows.key, COUNTER.pending, delta);
+  table.add(rows.bucket, COUNTER.pending, delta);
+  table.add(rows.provider, COUNTER.pending, delta);
 }

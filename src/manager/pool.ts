@@ -32,7 +32,8 @@ export interface AcquireOptions {
   readonly excluded: ReadonlySet<Member>;
   /** Until when to wait, in epoch milliseconds. */
   readonly waitUntil: number;
-  readonly signal?: AbortSignal | undefined;
+  /** Its signal ends the waiting. Only looked at where there is something to wait for: it may have to be made. */
+  readonly caller?: { readonly signal?: AbortSignal | undefined };
 }
 
 export interface PoolContext extends LeaseOwner {
@@ -54,9 +55,6 @@ export interface PoolContext extends LeaseOwner {
 const SHORTAGE_RECHECK_MS = 2_000;
 /** While requests of other threads hold a key's slow start, no event of ours tells when they are answered. */
 const BUSY_RECHECK_MS = 25;
-
-/** What number a lease has among those of its bucket, where a provider states what is left of it. */
-const grantNumbers = new WeakMap<Lease, number>();
 
 /** The keys that can serve one service, and the choice among them. */
 export class Pool {
@@ -133,15 +131,14 @@ export class Pool {
   }
 
   /** A lease on the best key, at once or within `waitUntil`; otherwise why not. */
-  acquire(options: AcquireOptions): MaybePromise<Lease | Shut> {
+  acquire(options: AcquireOptions, now = this.#context.now()): MaybePromise<Lease | Shut> {
     if (this.room.size > 0 && this.room.nextTryAt <= options.waitUntil) return this.#wait(options);
-    const first = this.tryAcquire(options.excluded);
+    const first = this.tryAcquire(options.excluded, now);
     if (first instanceof Promise) return first.then((result) => this.#waitUnlessServed(result, options));
     return this.#waitUnlessServed(first, options);
   }
 
-  tryAcquire(excluded: ReadonlySet<Member>): MaybePromise<Lease | Shut> {
-    const now = this.#context.now();
+  tryAcquire(excluded: ReadonlySet<Member>, now = this.#context.now()): MaybePromise<Lease | Shut> {
     this.#refresh(now);
     const candidates =
       excluded.size === 0
@@ -157,18 +154,20 @@ export class Pool {
   }
 
   #worthWaiting(shut: Shut, options: AcquireOptions): boolean {
-    if (this.#isClosed || options.signal?.aborted === true) return false;
+    if (this.#isClosed || options.caller?.signal?.aborted === true) return false;
     const now = this.#context.now();
     if (now >= options.waitUntil) return false;
     return shut.busy || (shut.retryAt !== undefined && shut.retryAt <= options.waitUntil);
   }
 
   async #wait(options: AcquireOptions, shut?: Shut): Promise<Lease | Shut> {
-    const { waitUntil: deadline, excluded, signal } = options;
+    const { waitUntil: deadline, excluded } = options;
+    const signal = options.caller?.signal;
     const ticket = this.room.ticket();
     for (let known = shut; ;) {
       const now = this.#context.now();
-      const tryAt = known === undefined || known.busy ? now + BUSY_RECHECK_MS : (known.retryAt ?? now);
+      const returnsAt = known?.busy === true ? undefined : known?.retryAt;
+      const tryAt = returnsAt ?? now + BUSY_RECHECK_MS;
       await this.room.wait({ ticket, tryAt, deadline, takesAny: excluded.size === 0 }, signal);
       const result = await this.tryAcquire(excluded);
       if (result instanceof Lease) {
@@ -199,7 +198,7 @@ export class Pool {
   #pick(contenders: readonly MemberContender[]): MemberContender | undefined {
     if (contenders.length <= 1) return contenders[0];
     const preferred = this.#failoverThreshold === 0 ? contenders : this.#healthyOf(contenders);
-    return preferred[this.#strategy(preferred, () => this.#context.random())];
+    return preferred[this.#strategy(preferred, this.#context.random)];
   }
 
   /** Those whose provider does well enough; all, where none does. */
@@ -229,15 +228,15 @@ export class Pool {
         rest = rest.filter((candidate) => candidate !== chosen);
         continue;
       }
-      const others = rest.filter((candidate) => candidate.member.rows.bucket !== member.rows.bucket);
       const granted = table.allowances.take(member.rows.bucket, now);
       if (typeof granted === 'object') {
         busy = this.#withhold(member, granted) || busy;
-        rest = others;
+        rest = ofOtherBuckets(rest, member);
         continue;
       }
       const lease = this.#leaseOf(member, now, granted);
-      if (lease !== undefined && !(lease instanceof Promise)) return lease;
+      if (lease instanceof Lease) return lease;
+      const others = ofOtherBuckets(rest, member);
       if (lease !== undefined) {
         return lease.then((taken) => this.#unlessOut(taken) ?? this.#tryOneOf(others, excluded, now));
       }
@@ -273,19 +272,21 @@ export class Pool {
 
   /** A lease for a member in which this request has a place; undefined, and the place left, where permits are out. */
   #leaseOf(member: Member, now: number, granted?: number): MaybePromise<Lease | undefined> {
-    const leave = (error: unknown): never => {
-      this.#leave(member, granted);
-      throw error;
-    };
     try {
       const permit = this.#context.permits.take(member.bucket, now);
-      if (permit instanceof Promise) {
-        return permit.then((taken) => this.#leaseWith(member, taken, granted), leave);
-      }
-      return this.#leaseWith(member, permit, granted);
+      if (!(permit instanceof Promise)) return this.#leaseWith(member, permit, now, granted);
+      return permit.then(
+        (taken) => this.#leaseWith(member, taken, this.#context.now(), granted),
+        (error: unknown) => this.#leaveAndThrow(member, granted, error),
+      );
     } catch (error) {
-      return leave(error);
+      return this.#leaveAndThrow(member, granted, error);
     }
+  }
+
+  #leaveAndThrow(member: Member, granted: number | undefined, error: unknown): never {
+    this.#leave(member, granted);
+    throw error;
   }
 
   #leave(member: Member, granted: number | undefined): void {
@@ -294,24 +295,26 @@ export class Pool {
     if (granted !== undefined) table.allowances.giveBack(member.rows.bucket, this.#context.now());
   }
 
-  #leaseWith(member: Member, permit: Permit | Shortage, granted?: number): Lease | undefined {
+  #leaseWith(
+    member: Member,
+    taken: Permit | Shortage,
+    now: number,
+    granted: number | undefined,
+  ): Lease | undefined {
     const { table } = this.#context;
-    if (isShortage(permit)) {
+    if (isShortage(taken)) {
       this.#leave(member, granted);
-      this.#noteShortage(member, permit.retryAt, this.#context.now() + SHORTAGE_RECHECK_MS);
+      this.#noteShortage(member, taken.retryAt, now + SHORTAGE_RECHECK_MS);
       return undefined;
     }
-    this.#shortages.delete(member.rows.bucket);
+    if (this.#shortages.size > 0) this.#shortages.delete(member.rows.bucket);
     table.add(member.rows.key, COUNTER.uses, 1);
     table.add(member.rows.key, COUNTER.inFlight, 1);
     this.#context.leaseOut();
-    if (granted === undefined) {
-      return new Lease(this.#context, this.service, member, permit, seenVersions(member, table));
-    }
-    const counted = { ...permit, giveBack: () => this.#uncount(member, permit) };
-    const lease = new Lease(this.#context, this.service, member, counted, seenVersions(member, table));
-    grantNumbers.set(lease, granted);
-    return lease;
+    const { service } = this;
+    const permit = granted === undefined ? taken : { ...taken, giveBack: () => this.#uncount(member, taken) };
+    const seen = seenVersions(member, table);
+    return new Lease(this.#context, { service, member, permit, seen, startedAt: now, granted });
   }
 
   #uncount(member: Member, permit: Permit): void {
@@ -321,7 +324,7 @@ export class Pool {
 
   /** Takes up what the head of an answer tells of its key. Call it for every answer, before its outcome is reported. */
   learn(lease: Lease, head: ResponseHead): void {
-    learnFrom(lease, head, grantNumbers.get(lease), this.#learning);
+    learnFrom(lease, head, this.#learning);
   }
 
   /** A provider said that the bucket's allowance is spent until then: nothing is sent that would only be refused. */
@@ -362,4 +365,9 @@ export class Pool {
       return { contender, obstacle: obstacleOf(standing, now) ?? slowStartObstacle(standing, now) };
     });
   }
+}
+
+/** Keys of one bucket are out together. */
+function ofOtherBuckets(candidates: readonly MemberContender[], { rows }: Member): MemberContender[] {
+  return candidates.filter(({ member }) => member.rows.bucket !== rows.bucket);
 }

@@ -2,10 +2,13 @@ import type { Outcome, Scope } from '../core/outcome.js';
 import type { Member } from './members.js';
 import type { Pool } from './pool.js';
 
+/** The same for all requests that exclude nobody. */
+export const NOBODY: ReadonlySet<Member> = new Set();
+
 /** The keys of these providers in a pool. */
-export function membersOf(pool: Pool, providers: ReadonlySet<string> | undefined): Set<Member> {
+export function membersOf(pool: Pool, providers: ReadonlySet<string> | undefined): ReadonlySet<Member> {
+  if (providers === undefined || providers.size === 0) return NOBODY;
   const members = new Set<Member>();
-  if (providers === undefined || providers.size === 0) return members;
   for (const { member } of pool.contenders) if (providers.has(member.provider.id)) members.add(member);
   return members;
 }

@@ -3,6 +3,7 @@ import type { Health, HealthEvent } from '../core/health.js';
 import { KEY_POLICY, PROVEN_SUCCESSES, PROVIDER_POLICY } from '../core/health.js';
 import type { Outcome } from '../core/outcome.js';
 import { SUCCESS } from '../core/outcome.js';
+import type { Clock, Random } from '../core/ports.js';
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import type { Events } from './events.js';
@@ -16,8 +17,8 @@ export interface VerdictContext {
   readonly table: StateTable;
   readonly events: Events;
   readonly sync: Sync;
-  now(): number;
-  random(): number;
+  readonly now: Clock;
+  readonly random: Random;
 }
 
 /** Answers that blame a key, and that a key alone can explain no better than a broken login can. */
@@ -57,7 +58,7 @@ export class Verdicts {
       if (outcome.scope === 'key' || outcome.scope === 'bucket')
         this.#update(member, outcome.scope, outcome, seen);
     }
-    recordHealth(this.#context.table, rows.provider, blamesProvider, this.#context.now());
+    recordHealth(this.#context.table, rows.provider, blamesProvider, this.#context.now);
     if (blamesProvider) this.#update(member, 'provider', outcome, seen);
     // A refused key may as well be the provider's own trouble: a login that is broken for everybody.
     else if (!REFUSALS_OF_A_KEY.has(outcome.kind)) this.#update(member, 'provider', SUCCESS, seen);
@@ -76,10 +77,14 @@ export class Verdicts {
     this.#change(member, who, { type: 'retract', version });
   }
 
-  /** What a provider owes to its circuit so far; for `strikeProvider`. */
-  providerStanding({ rows }: Member): ProviderStanding {
-    const { table } = this.#context;
-    return { version: table.version(rows.provider), strikes: table.strikes(rows.provider) ?? 0 };
+  /** Failures in a row that the provider's circuit counts now; for `strikeProvider`. */
+  providerStrikes({ rows }: Member): number {
+    return this.#context.table.strikes(rows.provider) ?? 0;
+  }
+
+  /** For `strikeProvider`. */
+  providerVersion({ rows }: Member): number {
+    return this.#context.table.version(rows.provider);
   }
 
   /**
@@ -88,9 +93,9 @@ export class Verdicts {
    */
   strikeProvider(member: Member, outcome: Outcome, seen: ProviderStanding): void {
     const { table } = this.#context;
-    recordHealth(table, member.rows.provider, true, this.#context.now());
+    recordHealth(table, member.rows.provider, true, this.#context.now);
     const event: HealthEvent = { type: 'outcome', outcome, seenVersion: seen.version };
-    for (let strikes = table.strikes(member.rows.provider) ?? 0; strikes < seen.strikes; strikes++) {
+    for (let strikes = this.providerStrikes(member); strikes < seen.strikes; strikes++) {
       this.#change(member, 'provider', event);
     }
     this.#change(member, 'provider', event);
@@ -114,9 +119,7 @@ export class Verdicts {
     const { table, events, sync } = this.#context;
     const now = this.#context.now();
     const policy = who === 'provider' ? PROVIDER_POLICY : KEY_POLICY;
-    const { before, after } = table.update(member.rows[who], event, policy, now, () =>
-      this.#context.random(),
-    );
+    const { before, after } = table.update(member.rows[who], event, policy, now, this.#context.random);
     if (!isWorthSharing(before, after)) return;
     sync.changed(member.subjects[who]);
     const label = { key: member.keyId, bucket: member.bucket.name, provider: member.provider.id }[who];

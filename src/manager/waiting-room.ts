@@ -63,6 +63,7 @@ export class WaitingRoom {
 
   /** Something changed that may let a waiting request go on. */
   wakeOne(): void {
+    if (this.#queue.length === 0) return;
     const first = this.#firstInLine();
     this.#queue.splice(0, first.length);
     if (this.#queue.length === 0) this.#disarm();

@@ -7,20 +7,15 @@
 export const LONGEST_TEXT = 65_536;
 
 const EVERY = Symbol('every element');
-type Path = readonly (string | number | typeof EVERY)[];
-
-const paths = new Map<string, Path | undefined>();
+type Step = string | number | typeof EVERY;
+/** Never changes, so that it is read once. */
+export type JsonPath = readonly Step[];
 
 /** `$.a.b`, `$.list[*].c`, `$[0]`, `$["two words"]`; `undefined` where the text is no such path. */
-export function parseJsonPath(text: string): Path | undefined {
-  if (!paths.has(text)) paths.set(text, compile(text));
-  return paths.get(text);
-}
-
-function compile(text: string): Path | undefined {
+export function parseJsonPath(text: string): JsonPath | undefined {
   if (!text.startsWith('$')) return undefined;
   const pattern = /\.([A-Za-z_][\w-]*)|\["([^"\]]+)"\]|\['([^'\]]+)'\]|\[(\*|\d{1,6})\]/y;
-  const path: (string | number | typeof EVERY)[] = [];
+  const path: Step[] = [];
   pattern.lastIndex = 1;
   while (pattern.lastIndex < text.length) {
     const found = pattern.exec(text);
@@ -35,23 +30,29 @@ function compile(text: string): Path | undefined {
 const MOST_ELEMENTS = 64;
 
 /** Everything found at the path, in order; empty where nothing is there. */
-export function valuesAt(root: unknown, pathText: string): unknown[] {
-  let values = [root];
-  const path = parseJsonPath(pathText);
-  if (path === undefined) return [];
-  for (const step of path) values = values.flatMap((value) => follow(value, step)).slice(0, MOST_ELEMENTS);
+export function valuesAt(root: unknown, path: JsonPath): readonly unknown[] {
+  let values: readonly unknown[] = [root];
+  for (const step of path) {
+    values =
+      values.length === 1
+        ? follow(values[0], step)
+        : values.flatMap((value) => follow(value, step)).slice(0, MOST_ELEMENTS);
+    if (values.length === 0) break;
+  }
   return values;
 }
 
-function follow(value: unknown, step: string | number | typeof EVERY): unknown[] {
+const NOTHING: readonly unknown[] = [];
+
+function follow(value: unknown, step: Step): readonly unknown[] {
   if (Array.isArray(value)) {
     const elements: readonly unknown[] = value;
     if (step === EVERY) return elements.slice(0, MOST_ELEMENTS);
-    return typeof step === 'number' && step < elements.length ? [elements[step]] : [];
+    return typeof step === 'number' && step < elements.length ? [elements[step]] : NOTHING;
   }
   const hasName =
     typeof value === 'object' && value !== null && typeof step === 'string' && Object.hasOwn(value, step);
-  return hasName ? [Reflect.get(value, step)] : [];
+  return hasName ? [Reflect.get(value, step)] : NOTHING;
 }
 
 /**
@@ -66,6 +67,9 @@ export function readJson(text: string): unknown {
 }
 
 function parse(text: string): unknown {
+  // Of a long answer only the beginning is there: to see that is cheaper than an error.
+  const end = text.trimEnd();
+  if (!end.endsWith('}') && !end.endsWith(']')) return undefined;
   try {
     return JSON.parse(text);
   } catch {

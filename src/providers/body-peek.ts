@@ -6,6 +6,8 @@ export const PEEK_BYTES = 4_096;
 /** At most; a response that names more encodings than this is nothing that a provider sends. */
 const MOST_ENCODINGS = 3;
 
+const decoder = new TextDecoder();
+
 type Unpack = (bytes: Uint8Array, limits: { maxOutputLength: number }) => Uint8Array;
 
 const FLUSH = { finishFlush: zlib.constants.Z_SYNC_FLUSH };
@@ -44,19 +46,28 @@ function unpackZstd(bytes: Uint8Array, limits: { maxOutputLength: number }): Uin
  * `LONGEST_TEXT`. The bytes may end anywhere. Empty where they cannot be read; never throws.
  */
 export function peekText(bytes: Uint8Array, contentEncoding: string | undefined): string {
-  const encodings = (contentEncoding ?? '')
-    .toLowerCase()
-    .split(',')
-    .map((encoding) => encoding.trim())
-    .filter((encoding) => encoding !== '' && encoding !== 'identity');
+  const encodings = encodingsIn(contentEncoding);
   if (encodings.length > MOST_ENCODINGS) return '';
-  let content = bytes.subarray(0, PEEK_BYTES);
-  for (const encoding of encodings.reverse()) {
+  let content = bytes.length <= PEEK_BYTES ? bytes : bytes.subarray(0, PEEK_BYTES);
+  for (const encoding of encodings) {
     const unpack = Object.hasOwn(UNPACK, encoding) ? UNPACK[encoding] : undefined;
     if (unpack === undefined) return '';
     content = unpackWithin(unpack, content);
   }
-  return new TextDecoder().decode(content);
+  return decoder.decode(content);
+}
+
+const NONE: readonly string[] = [];
+
+/** What a body was packed with, in lower case, the last first: the order in which to unpack it. */
+export function encodingsIn(contentEncoding: string | undefined): readonly string[] {
+  if (contentEncoding === undefined) return NONE;
+  return contentEncoding
+    .toLowerCase()
+    .split(',')
+    .map((encoding) => encoding.trim())
+    .filter((encoding) => encoding !== '' && encoding !== 'identity')
+    .reverse();
 }
 
 /** zlib gives nothing at all when the output is too long, so less input is tried until it fits. */

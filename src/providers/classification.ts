@@ -11,11 +11,10 @@ import {
   bodyKindOf,
   bodyMatches,
   bodyMayMatch,
+  BodyView,
   hasBody,
   headerMatches,
-  viewBody,
   type BodyKind,
-  type BodyView,
 } from './rule-match.js';
 
 export type { ResponseHead } from './response-head.js';
@@ -61,8 +60,9 @@ export function bodyVerdict(
   bodyText: string,
   now: number,
 ): Outcome {
-  const body = viewBody(bodyText);
+  const body = new BodyView(bodyText);
   const finding = find(provider, head, body);
+  if (finding === PLAIN) return PLAIN_SUCCESS;
   const wait =
     waitInHead(finding, provider, head, now) ??
     (isOfWindow(finding) && hasBody(head) ? waitInBody(body.text, now) : undefined) ??
@@ -74,15 +74,16 @@ function find(provider: Classified, head: ResponseHead, body: BodyView): Finding
 function find(provider: Classified, head: ResponseHead, body: undefined): Finding | 'needs-body';
 function find(provider: Classified, head: ResponseHead, body: BodyView | undefined): Finding | 'needs-body' {
   let kind: BodyKind | undefined;
-  for (const { rule, looksIntoBody, evidence } of rulesFor(provider.errors, head.status)) {
+  const { all, ofHead, mayConcern } = rulesFor(provider.errors, head.status);
+  for (const rule of body === undefined || mayConcern(body.text) ? all : ofHead) {
     if (!headerMatches(rule, head)) continue;
-    if (looksIntoBody) {
+    if (rule.looksIntoBody) {
       kind ??= bodyKindOf(head);
       if (!bodyMayMatch(rule, kind)) continue;
       if (body === undefined) return 'needs-body';
       if (!bodyMatches(rule, body)) continue;
     }
-    return { ...rule, evidence };
+    return { ...rule.rule, evidence: rule.evidence };
   }
   return byStatus(head.status);
 }

@@ -76,7 +76,6 @@ const FAMILIES: readonly Family[] = [
   // Together. https://docs.together.ai/docs/error-codes
   prefixed('x-tokenlimit', 'tokens'),
 ];
-const FIXED_FAMILIES = FAMILIES.filter((family) => family.fixed === true);
 
 /** Longer values are nothing that a provider sends. */
 export const LONGEST_VALUE = 1_024;
@@ -85,17 +84,8 @@ const MOST_WINDOWS = 16;
 
 /** Every window that the headers tell of, in the order of the families. */
 export function limitWindows(headers: Headers, now: number): LimitWindow[] {
-  return windowsOf(FAMILIES, headers, now);
-}
-
-/** Only those that are fixed. */
-export function fixedWindows(headers: Headers, now: number): LimitWindow[] {
-  return windowsOf(FIXED_FAMILIES, headers, now);
-}
-
-function windowsOf(families: readonly Family[], headers: Headers, now: number): LimitWindow[] {
   const windows: LimitWindow[] = [];
-  for (const family of families) {
+  for (const family of FAMILIES) {
     const remaining = headers.header(family.remaining);
     const reset = headers.header(family.reset);
     if (remaining === undefined && reset === undefined) continue;
@@ -109,12 +99,6 @@ function windowsOf(families: readonly Family[], headers: Headers, now: number): 
 export function tellsLimits(headers: Headers): boolean {
   for (const { remaining } of FAMILIES) if (headers.header(remaining) !== undefined) return true;
   return headers.header('ratelimit') !== undefined || headers.header('ratelimit-policy') !== undefined;
-}
-
-/** The same for fixed windows. */
-export function tellsFixedWindows(headers: Headers): boolean {
-  for (const { remaining } of FIXED_FAMILIES) if (headers.header(remaining) !== undefined) return true;
-  return headers.header('ratelimit') !== undefined;
 }
 
 /**

@@ -1,14 +1,6 @@
 /** The headers by which providers say when to come back. Every answer is in epoch milliseconds and lies ahead. */
 import { inReach } from './instants.js';
-import {
-  fixedWindows,
-  instantsOf,
-  limitWindows,
-  LONGEST_VALUE,
-  tellsFixedWindows,
-  type Headers,
-  type LimitWindow,
-} from './limit-headers.js';
+import { instantsOf, limitWindows, LONGEST_VALUE, type Headers, type LimitWindow } from './limit-headers.js';
 
 export interface StatedWait {
   readonly at: number;
@@ -50,14 +42,6 @@ export function windowReset(headers: Headers, now: number): StatedWait | undefin
       .filter((window) => window.remaining === undefined)
       .reduce<StatedWait | undefined>(sooner, undefined)
   );
-}
-
-/**
- * When the allowance is there again that a good answer calls spent (nothing left in a fixed window); undefined while
- * something is left, or where nothing is said.
- */
-export function spentUntil(headers: Headers, now: number): StatedWait | undefined {
-  return tellsFixedWindows(headers) ? lastSpent(fixedWindows(headers, now), now) : undefined;
 }
 
 function lastSpent(windows: readonly LimitWindow[], now: number): StatedWait | undefined {

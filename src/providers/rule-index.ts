@@ -1,12 +1,15 @@
 import type { ErrorRule } from '../core/provider.js';
-import { describeRule, looksIntoBody } from './rule-match.js';
+import type { JsonPath } from './body-json.js';
+import { compileRule, NEVER, type CompiledRule } from './rule-match.js';
 
-/** A rule and what can be said of it once and for all. */
-export interface IndexedRule {
-  readonly rule: ErrorRule;
-  readonly looksIntoBody: boolean;
-  /** The rule in words. */
-  readonly evidence: string;
+/** The rules that may apply to answers of one status. */
+export interface StatusRules {
+  /** In the order in which they are tried. */
+  readonly all: readonly CompiledRule[];
+  /** Those that do not look into the body. */
+  readonly ofHead: readonly CompiledRule[];
+  /** Whether a body of this text can be what any rule looks for: spares most good answers from being parsed. */
+  readonly mayConcern: (text: string) => boolean;
 }
 
 /** Refusals that mean the same everywhere; tried after the provider's own rules. */
@@ -20,13 +23,10 @@ const COMMON_RULES: readonly ErrorRule[] = [
   },
 ];
 
-const indexes = new WeakMap<readonly ErrorRule[], Map<number, readonly IndexedRule[]>>();
+const indexes = new WeakMap<readonly ErrorRule[], Map<number, StatusRules>>();
 
-/**
- * The rules that may apply to answers of a status, in the order in which they are tried. Every good answer asks, and
- * few providers have rules for a 200: then the answer is decided by the empty list.
- */
-export function rulesFor(errors: readonly ErrorRule[], status: number): readonly IndexedRule[] {
+/** Every good answer asks, and few providers have rules for a 200: then the answer is decided by the empty list. */
+export function rulesFor(errors: readonly ErrorRule[], status: number): StatusRules {
   const index = indexes.get(errors) ?? newIndex(errors);
   const known = index.get(status);
   if (known !== undefined) return known;
@@ -36,14 +36,38 @@ export function rulesFor(errors: readonly ErrorRule[], status: number): readonly
   return rules;
 }
 
-function newIndex(errors: readonly ErrorRule[]): Map<number, readonly IndexedRule[]> {
-  const index = new Map<number, readonly IndexedRule[]>();
+function newIndex(errors: readonly ErrorRule[]): Map<number, StatusRules> {
+  const index = new Map<number, StatusRules>();
   indexes.set(errors, index);
   return index;
 }
 
-function select(errors: readonly ErrorRule[], status: number): readonly IndexedRule[] {
-  return [...errors, ...COMMON_RULES]
+function select(errors: readonly ErrorRule[], status: number): StatusRules {
+  const all = [...errors, ...COMMON_RULES]
     .filter((rule) => rule.status === undefined || [rule.status].flat().includes(status))
-    .map((rule) => ({ rule, looksIntoBody: looksIntoBody(rule), evidence: describeRule(rule) }));
+    .map(compileRule);
+  const ofBody = all.filter(({ looksIntoBody }) => looksIntoBody);
+  return { all, ofHead: all.filter(({ looksIntoBody }) => !looksIntoBody), mayConcern: screenFor(ofBody) };
+}
+
+/** Characters of names that nobody escapes; where one is, its escape begins like this. */
+const LETTERS = /^[\w -]+$/;
+const ESCAPED_LETTER = '\\\\u00';
+
+function screenFor(rules: readonly CompiledRule[]): (text: string) => boolean {
+  const paths = rules.flatMap(({ json, sse }) => [json, sse]).filter((path) => path !== undefined);
+  const names = [...new Set(paths.map(nameOn))];
+  if (!names.every((name) => LETTERS.test(name))) return () => true;
+  // One expression for all names: a long text is gone through once.
+  const mention = names.length === 0 ? NEVER : new RegExp(`"(?:${names.join('|')})"|${ESCAPED_LETTER}`);
+  const texts = rules.map(({ text }) => text).filter((expression) => expression !== undefined);
+  return (text) => mention.test(text) || texts.some((expression) => expression.test(text));
+}
+
+/** The longest name that must be in a text for the path to lead anywhere. */
+function nameOn(path: JsonPath): string {
+  return path.reduce<string>(
+    (longest, step) => (typeof step === 'string' && step.length > longest.length ? step : longest),
+    '',
+  );
 }

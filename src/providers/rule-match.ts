@@ -1,28 +1,74 @@
 import type { ErrorRule } from '../core/provider.js';
-import { LONGEST_TEXT, readJson, valuesAt } from './body-json.js';
+import { LONGEST_TEXT, parseJsonPath, readJson, valuesAt, type JsonPath } from './body-json.js';
 import { firstEventsData } from './first-events.js';
 import type { ResponseHead } from './response-head.js';
 
-/** The beginning of a body, read in each way at most once. */
-export interface BodyView {
-  readonly text: string;
-  json(): unknown;
-  /** The first events of a stream. */
-  events(): readonly unknown[];
+/** A rule and what can be said of it once and for all. */
+export interface CompiledRule {
+  readonly rule: ErrorRule;
+  /** The rule in words. */
+  readonly evidence: string;
+  readonly looksIntoBody: boolean;
+  readonly json: JsonPath | undefined;
+  readonly sse: JsonPath | undefined;
+  /** What is found there must match; absent: whatever is found will do. */
+  readonly match: RegExp | undefined;
+  /** What the text as a whole must match, where no place is named. */
+  readonly text: RegExp | undefined;
+  readonly header: { readonly name: string; readonly match: RegExp | undefined } | undefined;
 }
 
-export function viewBody(bodyText: string): BodyView {
-  const text = bodyText.slice(0, LONGEST_TEXT);
+export function compileRule(rule: ErrorRule): CompiledRule {
+  const { json, sse, header } = rule;
+  const match = compileExpression(rule.match);
+  const namesPlace = json !== undefined || sse !== undefined;
   return {
-    text,
-    json: once(() => readJson(text)),
-    events: once(() => firstEventsData(text).map(readJson)),
+    rule,
+    evidence: describeRule(rule),
+    looksIntoBody: namesPlace || match !== undefined,
+    json: compilePath(json),
+    sse: compilePath(sse),
+    match,
+    text: namesPlace ? undefined : match,
+    header: header && { name: header.name.toLowerCase(), match: compileExpression(header.match) },
   };
 }
 
-function once<T>(compute: () => T): () => T {
-  let result: { readonly value: T } | undefined;
-  return () => (result ??= { value: compute() }).value;
+/** Leads nowhere: the configuration's own check reports a path that is none, and an expression that does not compile. */
+const NOWHERE: JsonPath = [Number.POSITIVE_INFINITY];
+/** Matches nothing. */
+export const NEVER = /(?!)/;
+
+function compilePath(text: string | undefined): JsonPath | undefined {
+  return text === undefined ? undefined : (parseJsonPath(text) ?? NOWHERE);
+}
+
+function compileExpression(source: string | undefined): RegExp | undefined {
+  try {
+    return source === undefined ? undefined : new RegExp(source, 'i');
+  } catch {
+    return NEVER;
+  }
+}
+
+/** The beginning of a body, read in each way at most once. */
+export class BodyView {
+  readonly text: string;
+  #json: { readonly value: unknown } | undefined;
+  #events: readonly unknown[] | undefined;
+
+  constructor(bodyText: string) {
+    this.text = bodyText.slice(0, LONGEST_TEXT);
+  }
+
+  get json(): unknown {
+    return (this.#json ??= { value: readJson(this.text) }).value;
+  }
+
+  /** The first events of a stream. */
+  get events(): readonly unknown[] {
+    return (this.#events ??= firstEventsData(this.text).map(readJson));
+  }
 }
 
 const READABLE = /json|text|csv|xml|javascript|event-stream|form-urlencoded|x-download/i;
@@ -38,15 +84,11 @@ export function hasBody(head: ResponseHead): boolean {
   return head.header('content-length')?.trim() !== '0';
 }
 
-export function looksIntoBody(rule: ErrorRule): boolean {
-  return rule.json !== undefined || rule.sse !== undefined || rule.match !== undefined;
-}
-
 /** The header that a rule asks for; its status is known to fit. */
-export function headerMatches({ header }: ErrorRule, head: ResponseHead): boolean {
+export function headerMatches({ header }: CompiledRule, head: ResponseHead): boolean {
   if (header === undefined) return true;
-  const value = head.header(header.name.toLowerCase());
-  return value !== undefined && (header.match === undefined || matches(header.match, value));
+  const value = head.header(header.name);
+  return value !== undefined && (header.match === undefined || header.match.test(value));
 }
 
 export type BodyKind = 'none' | 'events' | 'readable' | 'opaque';
@@ -71,44 +113,28 @@ function kindOfType(contentType: string): BodyKind {
 }
 
 /** Whether a body of this kind can hold what the rule looks for. */
-export function bodyMayMatch(rule: ErrorRule, kind: BodyKind): boolean {
-  if (rule.sse !== undefined) return kind === 'events';
-  return kind === 'readable' || (kind === 'events' && rule.json === undefined);
+export function bodyMayMatch({ json, sse }: CompiledRule, kind: BodyKind): boolean {
+  if (sse !== undefined) return kind === 'events';
+  return kind === 'readable' || (kind === 'events' && json === undefined);
 }
 
-export function bodyMatches(rule: ErrorRule, body: BodyView): boolean {
-  if (rule.json !== undefined && !anyMatches(valuesAt(body.json(), rule.json), rule.match)) return false;
-  if (rule.sse !== undefined && !anyEventMatches(rule.sse, rule.match, body)) return false;
-  const isPlainMatch = rule.json === undefined && rule.sse === undefined;
-  return !isPlainMatch || rule.match === undefined || matches(rule.match, body.text);
-}
-
-function anyEventMatches(path: string, match: string | undefined, body: BodyView): boolean {
-  return body.events().some((event) => anyMatches(valuesAt(event, path), match));
+/** Only for a rule that looks into the body. */
+export function bodyMatches({ json, sse, match, text }: CompiledRule, body: BodyView): boolean {
+  if (text !== undefined) return text.test(body.text);
+  if (json !== undefined && !anyMatches(valuesAt(body.json, json), match)) return false;
+  return sse === undefined || body.events.some((event) => anyMatches(valuesAt(event, sse), match));
 }
 
 /** Without `match`, anything but `null` and `false` counts as found. */
-function anyMatches(values: readonly unknown[], match: string | undefined): boolean {
-  return values.some((value) => {
-    if (match === undefined) return value !== null && value !== false;
-    return (typeof value === 'string' || typeof value === 'number') && matches(match, String(value));
-  });
-}
-
-const expressions = new Map<string, RegExp | undefined>();
-
-/** An expression that does not compile matches nothing: the configuration's own check reports it. */
-function matches(source: string, value: string): boolean {
-  if (!expressions.has(source)) expressions.set(source, compile(source));
-  return expressions.get(source)?.test(value) ?? false;
-}
-
-function compile(source: string): RegExp | undefined {
-  try {
-    return new RegExp(source, 'i');
-  } catch {
-    return undefined;
+function anyMatches(values: readonly unknown[], match: RegExp | undefined): boolean {
+  for (const value of values) {
+    if (match === undefined) {
+      if (value !== null && value !== false) return true;
+    } else if ((typeof value === 'string' || typeof value === 'number') && match.test(String(value))) {
+      return true;
+    }
   }
+  return false;
 }
 
 /** A rule in words, for people: `status 429, $.error.code like "insufficient_quota"`. */

@@ -25,21 +25,17 @@ const ALWAYS_DROPPED = [
   'x-goog-api-key',
 ];
 /** Headers that mean something to one provider only, by protocol. */
-const OWN_HEADERS: Readonly<Record<string, readonly string[]>> = {
+const OWN_HEADERS: ReadonlyMap<string, readonly string[]> = new Map([
   // The last two are how OpenRouter is told of the application.
-  openai: ['openai-organization', 'openai-project', 'http-referer', 'x-title'],
-};
+  ['openai', ['openai-organization', 'openai-project', 'http-referer', 'x-title']],
+]);
 
 /** Names in lower case. */
 export function headersLeftBehind(from: Partner): Set<string> {
   const auths = [from.auth, ...from.authAlternatives];
   const ofAuth = auths.flatMap((auth) => (auth.in === 'header' ? [auth.name.toLowerCase()] : []));
   const { name = '' } = from.protocol ?? {};
-  return new Set([
-    ...ALWAYS_DROPPED,
-    ...(Object.hasOwn(OWN_HEADERS, name) ? (OWN_HEADERS[name] ?? []) : []),
-    ...ofAuth,
-  ]);
+  return new Set([...ALWAYS_DROPPED, ...(OWN_HEADERS.get(name) ?? []), ...ofAuth]);
 }
 
 /** The header in which the key goes, if it goes into one. Its name in lower case. */

@@ -1,6 +1,7 @@
 /** Whether an answer that was collected is whole. Pure, and nothing a server sends makes it throw. */
 import * as zlib from 'node:zlib';
 import type { StreamPolicy } from '../core/provider.js';
+import { encodingsIn } from './body-peek.js';
 import type { ResponseHead } from './response-head.js';
 import { isEventStream } from './rule-match.js';
 
@@ -57,15 +58,10 @@ const UNPACK: Readonly<Record<string, Unpack>> = {
 
 /** As `peekText` unpacks, but to the very end, which must be there. */
 function unpack(body: Uint8Array, contentEncoding: string | undefined): Uint8Array | 'cut' | 'unknown' {
-  const encodings = (contentEncoding ?? '')
-    .toLowerCase()
-    .split(',')
-    .map((encoding) => encoding.trim())
-    .filter((encoding) => encoding !== '' && encoding !== 'identity');
   let content = body;
   // Some servers name an encoding for nothing at all.
   if (body.length === 0) return body;
-  for (const encoding of encodings.reverse()) {
+  for (const encoding of encodingsIn(contentEncoding)) {
     const undo = Object.hasOwn(UNPACK, encoding) ? UNPACK[encoding] : undefined;
     if (undo === undefined) return 'unknown';
     try {

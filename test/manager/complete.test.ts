@@ -75,6 +75,18 @@ describe('an answer that is collected', () => {
     expect(server.seen).toHaveLength(3);
   });
 
+  it('is cut and cannot be asked for again, as every limit is spent, is told and not delivered', async () => {
+    const limits = [{ requests: 1, per: 'minute' }];
+    const answer = (_: Seen, response: ServerResponse): void => {
+      response.writeHead(200, EVENTS).end('data: 1\n\n');
+    };
+    const { manager, server } = await collecting(COMPLETE, answer, { limits });
+    const response = await manager.fetch('acme', '/x');
+    expect(response.status).toBe(502);
+    expect(await response.text()).not.toContain('data: 1');
+    expect(server.keys()).toEqual(['key-one', 'key-two']);
+  });
+
   it.each(['first-event', 'complete'])('refuses as with any other policy (%s)', async (commit) => {
     const { manager, server } = await collecting({ ...COMPLETE, commit }, byKey({ 'key-one': 429 }));
     expect(await (await manager.fetch('acme', '/x', POST)).json()).toEqual({ status: 200 });

@@ -272,6 +272,33 @@ describe('what an answer says is left', () => {
     expect(key()).not.toHaveProperty('stated');
   });
 
+  it('is what the strategy `most-remaining` goes by, where it is less than what is counted', async () => {
+    const manager = acmeManager({
+      keys: ['key-one'],
+      provider: { limits: [{ requests: 10, per: 'minute' }] },
+    });
+    const pool = manager.poolOf('acme');
+    const remaining = () => pool.contenders[0]!.remaining;
+    const exchange = async (headers: Record<string, string>) => {
+      const lease = await manager.acquire('acme');
+      pool.learn(lease, head(headers));
+      lease.report(SUCCESS);
+      lease.end();
+    };
+    await exchange({});
+    expect(remaining()).toBe(0.9);
+    await exchange(left(45, 60, 50));
+    expect(remaining()).toBe(0.8);
+    await exchange(left(5, 60, 50));
+    expect(remaining()).toBe(0.1);
+    const unlimited = acmeManager({ keys: ['key-one'] });
+    const lease = await unlimited.acquire('acme');
+    expect(unlimited.poolOf('acme').contenders[0]!.remaining).toBeUndefined();
+    unlimited.poolOf('acme').learn(lease, head(left(5, 60, 50)));
+    expect(unlimited.poolOf('acme').contenders[0]!.remaining).toBe(0.1);
+    lease.end();
+  });
+
   it('is believed for a day at most', async () => {
     const { clock, exchange, key } = clocked();
     await exchange(left(0, 20 * 86_400));
@@ -284,10 +311,38 @@ describe('what an answer says is left', () => {
     expect(key()).not.toHaveProperty('stated');
   });
 
-  it('blocks a bucket without tokens', async () => {
+  it('blocks a bucket without tokens, until the later of two kinds may be back', async () => {
     const { clock, send, exchange } = clocked();
-    await exchange({ 'x-tokenlimit-remaining': '0', 'x-tokenlimit-reset': '100' });
+    await exchange({
+      'x-tokenlimit-remaining': '0',
+      'x-tokenlimit-reset': '100',
+      'anthropic-ratelimit-input-tokens-remaining': '0',
+      'anthropic-ratelimit-input-tokens-reset': new Date(clock.now() + 50_000).toISOString(),
+    });
     await expect(send()).rejects.toMatchObject({ retryAt: clock.now() + 10_000 });
+  });
+
+  it('blocks a bucket without tokens until their window ends, where that is said', async () => {
+    const { clock, send, exchange } = clocked();
+    await exchange({
+      ratelimit: '"tokens";r=0;t=100',
+      'ratelimit-policy': '"tokens";q=1000;w=600;qu="tokens"',
+    });
+    await expect(send()).rejects.toMatchObject({ retryAt: clock.now() + 100_000 });
+  });
+
+  it.each([
+    ['the least', ['7', '2', '5'], ['60', '50', '40'], 2, 50_000],
+    ['of equals the one that ends last', ['2', '2', '2'], ['40', '60', '50'], 2, 60_000],
+    ['the first of the same', ['2', '2', '2'], ['60', '60', '60'], 2, 60_000],
+  ])('is of several windows %s', async (_title, remaining, resets, left, restMs) => {
+    const { clock, exchange, key } = clocked();
+    await exchange({
+      'x-ratelimit-limit': '100, 200, 300',
+      'x-ratelimit-remaining': remaining.join(', '),
+      'x-ratelimit-reset': resets.join(', '),
+    });
+    expect(key().stated).toMatchObject({ left, until: clock.now() + restMs });
   });
 });
 

@@ -23,7 +23,14 @@ function leased() {
     recordEnd: () => log.push('end'),
   };
   const { member } = acmeManager().poolOf('acme').contenders[0]!;
-  const lease = new Lease(owner, 'acme', member, permit, { key: 0, bucket: 0, provider: 0 });
+  const lease = new Lease(owner, {
+    service: 'acme',
+    member,
+    permit,
+    seen: { key: 0, bucket: 0, provider: 0 },
+    startedAt: now,
+    granted: undefined,
+  });
   return { lease, log, outcomes, pass: (ms: number) => (now += ms) };
 }
 

@@ -3,6 +3,7 @@ import { readConfiguration } from '#keymux/manager/discovery.js';
 import { KeyManager } from '#keymux/manager/key-manager.js';
 import type { Store } from '#keymux/core/ports.js';
 import type { Lease } from '#keymux/manager/lease.js';
+import { Owners } from '#keymux/manager/owners.js';
 import { StateTable } from '#keymux/state/table.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { acmeConfig, acmeEnv, memoryStore } from './acme.js';
@@ -114,6 +115,45 @@ describe('keys of one owner', () => {
     await Promise.resolve();
     expect(() => manager.getApiKey('acme')).toThrow(/^Every key of "acme" is out/);
     expect(manager.inspect().keys.map(({ state }) => state)).toEqual(['resting', 'resting']);
+  });
+
+  it('are nobody’s where an answer names nobody, a refusal does, or the name is no name', async () => {
+    const manager = ownedManager();
+    await answered(manager, 'acme/main', 'org-one');
+    const lease = await leaseOn(manager, 'acme/2');
+    manager.poolOf('acme').learn(lease, head({}));
+    lease.cancel();
+    for (const [owner, status] of [
+      ['org-one', 401],
+      ['  ', 200],
+      ['o'.repeat(257), 200],
+    ] as const) {
+      await answered(manager, 'acme/2', owner, status);
+    }
+    expect(manager.table.ownersKnown).toBe(1);
+    expect(buckets(manager)).toContain('acme/2 acme/2 own');
+    await answered(manager, 'acme/2', 'org-one', 429);
+    expect(buckets(manager)).toContain('acme/2 acme/main learnt');
+  });
+
+  it('are not changed by records of keys that nobody has here, nor by what is no record of an owner', () => {
+    const table = StateTable.create();
+    const published: string[] = [];
+    const owners = new Owners({
+      table,
+      fingerprintKey: () => new Uint8Array(32),
+      publish: (subject) => published.push(subject),
+    });
+    const row = table.subject('key:ab');
+    const rowOf = (subject: string) => (subject === 'key:ab' ? row : undefined);
+    for (const subject of ['owner:acme/x:cd', 'owner:acme/x', 'key:ab', 'bucket:acme/main']) {
+      owners.hear(subject, rowOf);
+    }
+    expect(table.ownersKnown).toBe(0);
+    owners.hear('owner:acme/x:ab', rowOf);
+    owners.hear('owner:acme/y:ab', rowOf);
+    expect(table.ownersKnown).toBe(1);
+    expect(published).toEqual([]);
   });
 
   it('stay where the configuration puts them', async () => {

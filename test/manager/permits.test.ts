@@ -258,6 +258,60 @@ describe('permits leased from a store', () => {
     expect(ownLeft()).toBe(before - 2);
   });
 
+  describe('of a bucket that turns out to be another one', () => {
+    const windows = [
+      { requests: 10, perMs: MINUTE_MS },
+      { requests: 50, perMs: 60 * MINUTE_MS },
+    ];
+    const from = { name: 'acme/2', windows };
+    const to = { name: 'acme/main', windows };
+    const EVERYWHERE = { table: true, store: true };
+    const leftInStore = async (store: FaultyStore): Promise<number> => {
+      const question = { bucket: to.name, windows, want: 0, ttlMs: 0, slackMs: 0 };
+      return (await store.lease(question)).left;
+    };
+
+    it('are charged to it for all processes, the fullest window for all of them', async () => {
+      const { now, advance } = createFakeClock();
+      const { store, permits, troubles } = leasedPermits({ clock: now });
+      for (const permit of await takeMany(permits, from, now, 4)) permit.settle(now());
+      await permits.flush();
+      advance(2 * MINUTE_MS);
+      (await take(permits, from, now())).settle(now());
+      await permits.flush();
+      await permits.carryOver(from, to, now(), EVERYWHERE);
+      expect(await leftInStore(store)).toBe(10 - 5);
+      expect(troubles).toEqual([]);
+    });
+
+    it('are not asked for where nothing was spent, or no limit counts', async () => {
+      const { store, permits } = leasedPermits();
+      await permits.carryOver(from, to, store.now(), EVERYWHERE);
+      expect(await leftInStore(store)).toBe(10);
+      (await take(permits, from, store.now())).settle(store.now());
+      await permits.flush();
+      const asked = store.leases.length;
+      await permits.carryOver(from, { name: 'acme/main', windows: [] }, store.now(), EVERYWHERE);
+      await permits.carryOver({ name: 'acme/3', windows: [] }, to, store.now(), EVERYWHERE);
+      await permits.carryOver(from, to, store.now(), { table: true, store: false });
+      expect(store.leases.slice(asked).filter(({ want }) => want > 0)).toEqual([]);
+      expect(await leftInStore(store)).toBe(10);
+    });
+
+    it('take what is left where that is less, and a store that fails is told of', async () => {
+      const { store, permits, troubles } = leasedPermits();
+      for (const permit of await takeMany(permits, from, () => store.now(), 6)) permit.settle(store.now());
+      for (const permit of await takeMany(permits, to, () => store.now(), 10)) permit.settle(store.now());
+      await permits.flush();
+      await permits.carryOver(from, to, store.now(), EVERYWHERE);
+      expect(await leftInStore(store)).toBe(0);
+      expect(troubles).toEqual([]);
+      store.fail('lease', { asynchronously: true });
+      await permits.carryOver(from, to, store.now(), EVERYWHERE);
+      expect(troubles).toHaveLength(1);
+    });
+  });
+
   it('stay charged where the settlement cannot be written', async () => {
     const { store, permits, troubles } = leasedPermits();
     const bucket = bucketOf({ requests: 1, perMs: MINUTE_MS });

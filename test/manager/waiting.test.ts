@@ -148,6 +148,23 @@ describe('those that wait for a key', () => {
     expect(order).toEqual(['b KEYMUX_ABORTED', 'a', 'c']);
   });
 
+  it('leave nobody behind when the only one goes away, and the next one is served as ever', async () => {
+    const { manager, pool, rest } = managed();
+    rest('acme/main');
+    const controller = new AbortController();
+    const waiting = manager.acquire('acme', { timeoutMs: 25_000, signal: controller.signal });
+    await turn();
+    expect(pool.room.size).toBe(1);
+    controller.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'KEYMUX_ABORTED' });
+    expect(pool.room.size).toBe(0);
+    expect(pool.room.nextTryAt).toBe(Infinity);
+    const next = manager.acquire('acme', { timeoutMs: 25_000 });
+    await turn();
+    manager.reset('acme/main');
+    expect((await next).keyId).toBe('acme/main');
+  });
+
   it('do not hold up others that can take a key which they cannot', async () => {
     const { manager, pool, rest } = managed({ keys: ['key-one', 'key-two'] });
     rest('acme/main');
@@ -155,7 +172,7 @@ describe('those that wait for a key', () => {
     const waitUntil = manager.now() + 25_000;
     const controller = new AbortController();
     const [main] = pool.contenders;
-    const picky = pool.acquire({ excluded: new Set([main!.member]), waitUntil, signal: controller.signal });
+    const picky = pool.acquire({ excluded: new Set([main!.member]), waitUntil, caller: controller });
     const any = pool.acquire({ excluded: new Set(), waitUntil });
     await turn();
     manager.reset('acme/main');

@@ -22,20 +22,19 @@ describe('valuesAt', () => {
     ['$.toString', []],
     ['$.__proto__', []],
   ])('finds at %s', (path, expected) => {
-    expect(valuesAt(root, path)).toEqual(expected);
+    expect(valuesAt(root, parseJsonPath(path)!)).toEqual(expected);
   });
 
   it.each(['', 'a.b', '$.', '$..a', '$[', '$[x]', '$a', '$.a b'])(
     'finds nothing at %j, which is no path',
     (path) => {
       expect(parseJsonPath(path)).toBeUndefined();
-      expect(valuesAt(root, path)).toEqual([]);
     },
   );
 
   it('looks at no more than 64 elements', () => {
     const wide = Array.from({ length: 1_000 }, () => Array.from({ length: 1_000 }, (_, index) => index));
-    expect(valuesAt(wide, '$[*][*]')).toHaveLength(64);
+    expect(valuesAt(wide, parseJsonPath('$[*][*]')!)).toHaveLength(64);
   });
 });
 

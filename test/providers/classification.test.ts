@@ -268,9 +268,69 @@ describe('rules', () => {
     expect(bodyVerdict(provider, headOf(400), `${' '.repeat(70_000)}needle`, NOW).kind).toBe('bad-request');
   });
 
-  it('do nothing where their pattern does not compile', () => {
-    const provider = withRules({ status: 200, match: '(', outcome: 'rejected' });
-    expect(bodyVerdict(provider, headOf(200), '(', NOW).kind).toBe('success');
+  it.each<[string, ErrorRule]>([
+    ['pattern does not compile', { status: 200, match: '(', outcome: 'rejected' }],
+    ['path is none', { status: 200, json: 'error', outcome: 'rejected' }],
+  ])('do nothing where their %s', (_, rule) => {
+    for (const body of ['(', '{"error":1}', '[{"error":1}]']) {
+      expect(bodyVerdict(withRules(rule), headOf(200), body, NOW).kind).toBe('success');
+    }
+  });
+
+  it.each([
+    ['{"\\u0065rror":1}', '$.error'],
+    ['{"\u00e9t\u00e9":1}', '$["\u00e9t\u00e9"]'],
+    ['{"\\u00e9t\\u00e9":1}', '$["\u00e9t\u00e9"]'],
+    ['{"a\\/b":1}', '$["a/b"]'],
+    ['[1,2]', '$[1]'],
+    ['[[7]]', '$'],
+    ['{"a":{"error code":[0,{"x":1}]}}', '$.a["error code"][1].x'],
+  ])('find what is in %s at %s, however its name is written', (body, path) => {
+    const provider = withRules({ status: 200, json: path, outcome: 'rejected' });
+    expect(bodyVerdict(provider, headOf(200, json), body, NOW).kind).toBe('rejected');
+  });
+
+  it('judge every text as if each were read in full', () => {
+    // One rule of which no text can be said to be none of its concern.
+    const unscreened: ErrorRule = { status: 200, json: '$[63]', match: '^never$', outcome: 'network' };
+    const name = fc.constantFrom('error', 'Error Message', 'é');
+    const value = fc.oneof(fc.constantFrom('limit', 'fine'), fc.dictionary(name, fc.constant('limit')));
+    const text = fc
+      .tuple(fc.dictionary(name, value, { minKeys: 2 }), fc.boolean(), fc.boolean(), fc.nat(40))
+      .map(([object, isEscaped, isEvent, cut]) => {
+        const whole = JSON.stringify(object);
+        const written = isEscaped ? whole.replaceAll('e', '\\u0065').replaceAll('/', '\\/') : whole;
+        return (isEvent ? `data: ${written}\n\n` : written).slice(0, 80 - cut);
+      });
+    const path = fc.tuple(name, fc.option(name)).map(([a, b]) => `$["${a}"]${b === null ? '' : `["${b}"]`}`);
+    const rule = fc.record({
+      place: fc.constantFrom('json', 'sse'),
+      path,
+      match: fc.option(fc.constantFrom('^limit$', 'i')),
+    });
+    const type = fc.constantFrom('application/json', 'text/event-stream');
+    let found = 0;
+    fc.assert(
+      fc.property(
+        fc.array(rule, { minLength: 1, maxLength: 3 }),
+        type,
+        text,
+        (choices, contentType, body) => {
+          const rules = choices.map(({ place, path, match }): ErrorRule => ({
+            status: 200,
+            [place]: path,
+            ...(match !== null && { match }),
+            outcome: 'rejected',
+          }));
+          const head = headOf(200, { 'content-type': contentType });
+          const outcome = bodyVerdict(withRules(...rules), head, body, NOW);
+          if (outcome.kind === 'rejected') found += 1;
+          expect(outcome).toEqual(bodyVerdict(withRules(...rules, unscreened), head, body, NOW));
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+    expect(found).toBeGreaterThan(50);
   });
 
   it('may excuse what the defaults would blame', () => {

@@ -8,7 +8,7 @@ import {
   parseHttpDate,
   parseInstant,
 } from '#keymux/providers/instants.js';
-import { retryAfter, spentUntil, windowReset } from '#keymux/providers/retry-after.js';
+import { retryAfter, windowReset } from '#keymux/providers/retry-after.js';
 import { headOf } from './heads.js';
 
 const NOW = Date.UTC(2025, 6, 15, 12);
@@ -407,7 +407,7 @@ describe('whatever the headers say', () => {
   it('no answer is past or out of reach, and nothing throws', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.constantFrom(...NAMES), value, { noNullPrototype: true }), (given) => {
-        for (const ask of [retryAfter, windowReset, spentUntil]) {
+        for (const ask of [retryAfter, windowReset]) {
           const found = ask(headers(given), NOW);
           if (found !== undefined) expect(inReach(found.at, NOW)).toBe(found.at);
         }
@@ -430,7 +430,6 @@ describe('whatever the headers say', () => {
       fc.property(seconds, forms, (wait, form) => {
         const given = headers({ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': form(wait) });
         expect(windowReset(given, NOW)?.at).toBe(NOW + wait * SECOND);
-        expect(spentUntil(given, NOW)?.at).toBe(NOW + wait * SECOND);
         expect(retryAfter(headers({ 'retry-after': form(wait) }), NOW)?.at).toBe(NOW + wait * SECOND);
       }),
     );
@@ -443,7 +442,7 @@ describe('whatever the headers say', () => {
     const before = performance.now();
     for (const text of hostile) {
       const given = headers(Object.fromEntries(NAMES.map((name) => [name, text])));
-      for (const ask of [retryAfter, windowReset, spentUntil]) ask(given, NOW);
+      for (const ask of [retryAfter, windowReset]) ask(given, NOW);
     }
     expect(performance.now() - before).toBeLessThan(1_000);
   });

@@ -11,9 +11,8 @@ export function lowestLatency(contenders: readonly Contender[], random: () => nu
   const first = Math.floor(random() * count);
   const second = (first + 1 + Math.floor(random() * (count - 1))) % count;
   const unmeasuredMs = averageLatencyMs(contenders);
-  return expectedWaitMs(contenders[first], unmeasuredMs) <= expectedWaitMs(contenders[second], unmeasuredMs)
-    ? first
-    : second;
+  const waitMs = (index: number): number => expectedWaitMs(contenders[index] as Contender, unmeasuredMs);
+  return waitMs(first) <= waitMs(second) ? first : second;
 }
 
 function averageLatencyMs(contenders: readonly Contender[]): number {
@@ -22,7 +21,6 @@ function averageLatencyMs(contenders: readonly Contender[]): number {
   return measured.reduce((sum, contender) => sum + contender.latencyMs, 0) / measured.length;
 }
 
-function expectedWaitMs(contender: Contender | undefined, unmeasuredMs: number): number {
-  if (contender === undefined) return Number.POSITIVE_INFINITY;
+function expectedWaitMs(contender: Contender, unmeasuredMs: number): number {
   return (contender.latencyMs > 0 ? contender.latencyMs : unmeasuredMs) * (contender.inFlight + 1);
 }

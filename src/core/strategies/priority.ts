@@ -1,10 +1,7 @@
 import type { Contender } from '../select.js';
+import { bestOf } from './best-of.js';
 
 /** The lowest priority number; among equals the first. */
 export function priority(contenders: readonly Contender[]): number {
-  let best = 0;
-  contenders.forEach((contender, index) => {
-    if (contender.priority < (contenders[best]?.priority ?? 0)) best = index;
-  });
-  return best;
+  return bestOf(contenders, (one, other) => one.priority < other.priority);
 }

@@ -28,7 +28,6 @@ export function roundRobin(contenders: readonly Contender[]): number {
     }
     index += 1;
   }
-  const chosen = contenders[best];
-  if (chosen !== undefined) chosen.rotation.credit -= 1;
+  (contenders[best] as Contender).rotation.credit -= 1;
   return best;
 }

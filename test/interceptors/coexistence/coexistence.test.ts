@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import net from 'node:net';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ASK, PRELOAD, stage } from '../process/programs.js';
+import { ASK, ENTRY, PRELOAD, stage } from '../process/programs.js';
 
 const clients = createRequire(new URL('../../clients/package.json', import.meta.url));
 const major = Number(process.versions.node.split('.')[0]);
@@ -22,11 +22,35 @@ type Report = Readonly<Record<string, unknown>> & { readonly seen: readonly (str
 async function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Report> {
   const { run: start, simulator } = await stage();
   const file = fileURLToPath(new URL(program, import.meta.url));
-  const extra = { KEYMUX_PRELOAD: pathToFileURL(PRELOAD).href, NODE_NO_WARNINGS: '1', ...env };
+  const extra = {
+    KEYMUX_PRELOAD: pathToFileURL(PRELOAD).href,
+    KEYMUX_ENTRY: pathToFileURL(ENTRY).href,
+    NODE_NO_WARNINGS: '1',
+    ...env,
+  };
   const { stdout, stderr, code } = await start([file, ...args], extra);
   expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
   const seen = simulator.requests.map(({ key }) => key);
   return { ...(JSON.parse(stdout) as Record<string, unknown>), seen };
+}
+
+const runs = new Map<string, Promise<Report>>();
+
+/** The part of one client in a program that asks in every way, one after the other; each order is run once. */
+async function partOf(program: string, order: string, way: (typeof WAYS)[number]): Promise<Report> {
+  const name = `${program} ${order}`;
+  const whole = runs.get(name) ?? run(program, [order]);
+  runs.set(name, whole);
+  const { seen, ...report } = await whole;
+  const part = report[way] as Readonly<Record<string, unknown>>;
+  // A request without a key follows each part.
+  const parts = seen
+    .map((key) => key ?? '|')
+    .join()
+    .split('|');
+  const keys = (parts[WAYS.indexOf(way)] ?? '').split(',').filter((key) => key !== '');
+  const rest = (parts[WAYS.length] ?? '').split(',').filter((key) => key !== '');
+  return { ...report, ...part, seen: keys, rest };
 }
 
 function each<Third>(thirds: readonly Third[]): [(typeof ORDERS)[number], Third][] {
@@ -35,7 +59,7 @@ function each<Third>(thirds: readonly Third[]): [(typeof ORDERS)[number], Third]
 
 describe('nock', () => {
   it.each(each(WAYS))('mocks, and what it lets through fails over: %s, %s', async (order, way) => {
-    const { seen, result, isDone, mocked } = await run('nock.mjs', [order, way]);
+    const { seen, result, isDone, mocked } = await partOf('nock.mjs', order, way);
     expect({ seen, result, isDone }).toEqual({
       seen: FAILOVER,
       result: [[200, 'from nock'], GOOD, [200, 'from nock']],
@@ -61,9 +85,10 @@ describe('nock', () => {
 
 describe('msw', () => {
   it.each(each(WAYS))('mocks, and what it lets through fails over: %s, %s', async (order, way) => {
-    const { seen, result, closed, mocked } = await run('msw.mjs', [order, way]);
-    expect({ seen, result, closed }).toEqual({
-      seen: [...FAILOVER, 'good'],
+    const { seen, rest, result, closed, mocked } = await partOf('msw.mjs', order, way);
+    expect({ seen, rest, result, closed }).toEqual({
+      seen: FAILOVER,
+      rest: WAYS.map(() => 'good'),
       result: [[200, 'from msw'], GOOD, [200, 'from msw']],
       closed: GOOD,
     });
@@ -84,7 +109,7 @@ describe('MockAgent', () => {
 
 describe('OpenTelemetry', () => {
   it.each(each(WAYS))('has its spans, and requests fail over: %s, %s', async (order, way) => {
-    const { seen, answer, isKept, spans, haveParent, text } = await run('open-telemetry.mjs', [order, way]);
+    const { seen, answer, isKept, spans, haveParent, text } = await partOf('open-telemetry.mjs', order, way);
     expect({ seen, answer, isKept, haveParent }).toEqual({
       seen: FAILOVER,
       answer: GOOD,

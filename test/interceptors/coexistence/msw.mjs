@@ -1,5 +1,5 @@
-/** argv: order, client. */
-import { importClient, inOrder, origin, report, ways } from './order.mjs';
+/** argv: order. */
+import { importClient, inEveryWay, inOrder, origin, report, ways } from './order.mjs';
 
 const mocked = [];
 const server = await inOrder(async () => {
@@ -14,7 +14,10 @@ const server = await inOrder(async () => {
   own.listen({ onUnhandledRequest: 'bypass' });
   return own;
 });
-const ask = ways[process.argv[3]];
-const result = [await ask('/mocked'), await ask('/quote'), await ask('/mocked')];
+const results = await inEveryWay(async (ask) => ({
+  result: [await ask('/mocked'), await ask('/quote'), await ask('/mocked')],
+  mocked: mocked.splice(0),
+}));
 server.close();
-report({ result, mocked, closed: await ask('/quote') });
+for (const [way, ask] of Object.entries(ways)) results[way].closed = await ask('/quote');
+report(results);

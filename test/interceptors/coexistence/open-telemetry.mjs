@@ -1,5 +1,5 @@
-/** argv: order, client. */
-import { inOrder, report, requireClient, ways } from './order.mjs';
+/** argv: order. */
+import { inEveryWay, inOrder, report, requireClient } from './order.mjs';
 
 const { context, trace } = requireClient('@opentelemetry/api');
 const { AsyncLocalStorageContextManager } = requireClient('@opentelemetry/context-async-hooks');
@@ -21,24 +21,28 @@ await inOrder(async () => {
 });
 
 const tracer = trace.getTracer('test');
-const ask = ways[process.argv[3]];
-const outer = await tracer.startActiveSpan('outer', async (span) => {
-  const answer = await ask('/quote');
-  const isKept = trace.getActiveSpan() === span;
-  span.end();
-  return { answer, isKept, id: span.spanContext().spanId, trace: span.spanContext().traceId };
-});
-const spans = exporter.getFinishedSpans().filter(({ name }) => name !== 'outer');
-report({
-  answer: outer.answer,
-  isKept: outer.isKept,
-  spans: spans.map(({ attributes }) => attributes['http.response.status_code']),
-  haveParent: spans.every(
-    (span) =>
-      (span.parentSpanContext?.spanId ?? span.parentSpanId) === outer.id &&
-      span.spanContext().traceId === outer.trace,
-  ),
-  text: JSON.stringify(
-    spans.map(({ name, attributes, events, status }) => ({ name, attributes, events, status })),
-  ),
-});
+async function traced(ask) {
+  exporter.reset();
+  const outer = await tracer.startActiveSpan('outer', async (span) => {
+    const answer = await ask('/quote');
+    const isKept = trace.getActiveSpan() === span;
+    span.end();
+    return { answer, isKept, id: span.spanContext().spanId, trace: span.spanContext().traceId };
+  });
+  const spans = exporter.getFinishedSpans().filter(({ name }) => name !== 'outer');
+  return {
+    answer: outer.answer,
+    isKept: outer.isKept,
+    spans: spans.map(({ attributes }) => attributes['http.response.status_code']),
+    haveParent: spans.every(
+      (span) =>
+        (span.parentSpanContext?.spanId ?? span.parentSpanId) === outer.id &&
+        span.spanContext().traceId === outer.trace,
+    ),
+    text: JSON.stringify(
+      spans.map(({ name, attributes, events, status }) => ({ name, attributes, events, status })),
+    ),
+  };
+}
+
+report(await inEveryWay(traced));

@@ -2,8 +2,9 @@
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
+import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { redirect } from '#keymux/testing/script.js';
+import { echo, redirect } from '#keymux/testing/script.js';
 import { createCertificate } from '#keymux/testing/self-signed-certificate.js';
 import type { Simulator, SimulatorOptions } from '#keymux/testing/simulator-api.js';
 import { startSimulator } from '#keymux/testing/simulator.js';
@@ -41,6 +42,8 @@ async function expectRefused(request: http.ClientRequest, ...parts: string[]): P
   request.end();
   const error = await errorOf(request);
   expect(error).toMatchObject({ name: 'KeymuxError', code: 'KEYMUX_ORIGIN_REFUSED' });
+  const [, key = REAL] = String(request.getHeader('authorization')).split(' ');
+  expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(key);
   for (const part of parts) expect(error.message).toContain(part);
   await until(() => request.closed);
   expect(request.destroyed).toBe(true);
@@ -66,16 +69,32 @@ describe('a virtual key', () => {
     expect(elsewhere.requests).toHaveLength(0);
   });
 
-  it('is not sent in a place of its own origin where it does not belong', async () => {
+  it.each<[string, (key: string) => [string, Record<string, string>]]>([
+    ['the header "x-trace"', (key) => ['/', { 'x-trace': key }]],
+    ['query parameter "mine"', (key) => [`/?mine=${key}`, {}]],
+    ['the path', (key) => [`/${key}`, {}]],
+  ])('is not sent to its own provider in %s', async (place, requestWith) => {
     const { simulator, origin, key } = await guarded();
-    await expectRefused(http.request(`${origin}/?mine=${key}`), 'query parameter "mine"', origin);
+    const [path, headers] = requestWith(key);
+    const where = 'It may stand in the header "authorization" only';
+    await expectRefused(http.request(origin + path, { headers }), place, origin, where);
     expect(simulator.requests).toHaveLength(0);
+  });
+
+  it('is judged by where the request connects, whatever its Host header says', async () => {
+    const { origin, headers } = await guarded();
+    const elsewhere = await other();
+    const request = http.request(elsewhere.origin, { headers: { ...headers, host: new URL(origin).host } });
+    await expectRefused(request, `to ${elsewhere.origin}`);
+    expect(elsewhere.requests).toHaveLength(0);
   });
 
   it('does not hinder requests without one', async () => {
     await guarded();
     const elsewhere = await other();
-    const request = http.request(elsewhere.origin, { method: 'POST', headers: bearer('something else') });
+    const lookup: net.LookupFunction = (_host, _options, callback) => callback(null, '127.0.0.1', 4);
+    const headers = bearer('something else');
+    const request = http.request(elsewhere.origin, { method: 'POST', headers, lookup });
     request.write('one ');
     request.end('two');
     expect(JSON.parse(await textOf(await answerTo(request)))).toMatchObject({ bodyBytes: 7 });
@@ -187,6 +206,27 @@ describe('a redirect of a managed origin', () => {
     expect(elsewhere.requests[0]?.headers).not.toHaveProperty('authorization');
     expect(elsewhere.requests[0]?.headers).toMatchObject({ 'x-mine': 'kept' });
     expect(followed.getHeader('authorization')).toBe(`Bearer ${CAPTURED}`);
+  });
+
+  it('takes no virtual key along either, and shows no real one', async () => {
+    const auth = { in: 'header', name: 'x-api-key' } as const;
+    const elsewhere = await startSimulator({ auth, keys: {}, unknownKey: echo() });
+    const third = await startSimulator({ auth, keys: {} });
+    const echoing = { [REAL]: { always: redirect(`${elsewhere.origin}/there?k=${REAL}`) } };
+    const simulator = await startSimulator({ auth, keys: echoing });
+    for (const server of [elsewhere, third, simulator]) onTestFinished(() => server.close());
+    const manager = managerFor(simulator.origin, [], { provider: { auth, ...virtualProvider([REAL]) } });
+    const headers = { 'x-api-key': virtualKeyOf(manager), 'x-mine': 'kept' };
+    const answer = await answerTo(http.get(simulator.origin, { headers }));
+    answer.resume();
+    expect(answer.headers.location).toBe(`${elsewhere.origin}/there?k=`);
+    expect(inspect([answer.headers, answer.rawHeaders])).not.toContain(REAL);
+    const followed = await textOf(await answerTo(http.get(answer.headers.location!, { headers })));
+    const { headers: arrived } = JSON.parse(followed) as { headers: Record<string, string> };
+    expect(arrived).toMatchObject({ 'x-mine': 'kept' });
+    expect(arrived).not.toHaveProperty('x-api-key');
+    await expectRefused(http.request(third.origin, { headers }), 'acme');
+    expect(third.requests).toHaveLength(0);
   });
 
   it('within its own origins leads where it says', async () => {

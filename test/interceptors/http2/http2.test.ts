@@ -1,38 +1,11 @@
 import { once } from 'node:events';
-import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2';
 import http2 from 'node:http2';
 import net from 'node:net';
 import type { KeyManager } from '#keymux/manager/key-manager.js';
-import { virtualKeysOf } from '#keymux/manager/virtual-keys.js';
-import { createMemoryStore } from '#keymux/stores/memory.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { virtualProvider } from '../virtual.js';
+import { virtualKeyOf, virtualProvider } from '../virtual.js';
 import { BAD_BAD_GOOD, KEYS, answers, manage, provider } from './provider.js';
-
-type Headers = Record<string, unknown>;
-
-function connect(origin: string, options: http2.ClientSessionOptions & object = {}): ClientHttp2Session {
-  const session = http2.connect(origin, options);
-  session.on('error', () => {});
-  onTestFinished(() => session.destroy());
-  return session;
-}
-
-function send(session: ClientHttp2Session, headers: Headers | unknown[] = {}): ClientHttp2Stream {
-  const own = Array.isArray(headers) ? headers : { authorization: 'Bearer key-limited', ...headers };
-  return session.request(own as http2.OutgoingHttpHeaders);
-}
-
-async function answerTo(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & { ':status'?: number }> {
-  const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
-  stream.resume();
-  if (!stream.closed) await once(stream, 'close');
-  return headers;
-}
-
-async function ask(session: ClientHttp2Session, headers?: Headers | unknown[]): Promise<number | undefined> {
-  return (await answerTo(send(session, headers)))[':status'];
-}
+import { answerTo, ask, connect, send } from './streams.js';
 
 function disable(manager: KeyManager, count: number): void {
   for (const { id } of manager.inspect().keys.slice(0, count)) manager.disable(id);
@@ -142,6 +115,17 @@ describe('a stream of node:http2', () => {
   });
 });
 
+describe('the head of an answer', () => {
+  it('is judged with all values of a header', async () => {
+    const { origin, seen } = await provider({ 'key-limited': answers.cookies });
+    const header = { name: 'set-cookie', match: '^a=1, b=2$' };
+    manage(origin, { provider: { errors: [{ status: 403, header, outcome: 'rate-limited' }] } });
+    const session = connect(origin);
+    expect([await ask(session), await ask(session)]).toEqual([403, 200]);
+    expect(seen()).toEqual(['key-limited', 'key-revoked']);
+  });
+});
+
 describe('the end of a stream', () => {
   it('counts as a failure of the provider where the connection fails', async () => {
     const { origin } = await provider({ 'key-limited': answers.reset });
@@ -151,6 +135,21 @@ describe('the end of a stream', () => {
       await expect(once(send(session), 'response')).rejects.toMatchObject({ code: 'ERR_HTTP2_STREAM_ERROR' });
     expect(manager.inspect().keys[0]).toMatchObject({ inFlight: 0, uses: 5 });
     // Five in a row open the circuit.
+    await expect(once(send(session), 'response')).rejects.toMatchObject({ code: 'KEYMUX_NO_USABLE_KEY' });
+  });
+
+  it('counts as one also where the answer breaks off', async () => {
+    const { origin, requests } = await provider({ 'key-limited': answers.broken });
+    manage(origin);
+    const session = connect(origin);
+    for (let time = 0; time < 5; time += 1) {
+      const stream = send(session);
+      const failed = new Promise((resolve) => stream.once('error', resolve));
+      const [headers] = (await once(stream.resume(), 'response')) as [object];
+      expect(headers).toMatchObject({ ':status': 200 });
+      expect(await failed).toMatchObject({ code: 'ERR_HTTP2_STREAM_ERROR' });
+    }
+    expect(requests.length).toBe(5);
     await expect(once(send(session), 'response')).rejects.toMatchObject({ code: 'KEYMUX_NO_USABLE_KEY' });
   });
 
@@ -221,30 +220,6 @@ describe('with every key out', () => {
     const stream = send(connect(origin), { authorization: 'Bearer key-one' });
     await expect(once(stream, 'response')).rejects.toMatchObject({ code: 'KEYMUX_NO_USABLE_KEY' });
     expect(seen()).toEqual([]);
-  });
-});
-
-describe('a store that has to be asked', () => {
-  it('is charged afterwards', async () => {
-    const { origin, seen } = await provider({ 'key-limited': answers.limited });
-    const memory = createMemoryStore({ now: Date.now, onNotice: () => {} });
-    const slow = new Proxy(memory, {
-      get: (target, name) => {
-        const value: unknown = Reflect.get(target, name);
-        if (typeof value !== 'function') return value;
-        if (name !== 'lease') return value.bind(target) as unknown;
-        return async (...args: unknown[]) => Reflect.apply(value, target, args) as unknown;
-      },
-    });
-    const manager = manage(origin, {
-      provider: { limits: [{ requests: 5, per: 'day' }] },
-      manager: { store: slow },
-    });
-    const session = connect(origin);
-    expect(await ask(session)).toBe(429);
-    expect(manager.inspect().keys[0]).toMatchObject({ inFlight: 0, uses: 1 });
-    expect(await ask(session)).toBe(200);
-    expect(seen()).toEqual(['key-limited', 'key-revoked']);
   });
 });
 
@@ -342,8 +317,7 @@ describe('a virtual key', () => {
   async function virtual() {
     const own = await provider({});
     const manager = manage(own.origin, { provider: virtualProvider(['key-real-1', 'key-real-2']), keys: [] });
-    const key = virtualKeysOf(manager).of('acme')?.text ?? '';
-    expect(key).not.toBe('');
+    const key = virtualKeyOf(manager);
     return { ...own, headers: { authorization: `Bearer ${key}` }, key };
   }
 
@@ -366,6 +340,18 @@ describe('a virtual key', () => {
     const stream = send(connect(origin, options(port)), headers);
     await expect(once(stream, 'response')).rejects.toMatchObject({ code: 'KEYMUX_ORIGIN_REFUSED' });
     expect(requests).toEqual([]);
+  });
+
+  it('is not sent over a session that keymux did not see being made', async () => {
+    const own = await provider({});
+    const before = connect(own.origin);
+    const manager = manage(own.origin, { provider: virtualProvider(['key-real-1']), keys: [] });
+    const headers = { authorization: `Bearer ${virtualKeyOf(manager)}` };
+    expect(await ask(connect(own.origin), headers)).toBe(200);
+    await expect(once(send(before, headers), 'response')).rejects.toMatchObject({
+      code: 'KEYMUX_ORIGIN_REFUSED',
+    });
+    expect(own.seen()).toEqual(['key-real-1']);
   });
 
   it('goes to nobody else', async () => {

@@ -34,6 +34,14 @@ export const answers = {
   good: status(200, { ok: true }),
   soft: status(200, { Note: 'call frequency' }),
   reset: (stream: ServerHttp2Stream) => stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR),
+  /** Breaks off after its beginning. */
+  broken: (stream: ServerHttp2Stream) => {
+    stream.respond({ ':status': 200 });
+    stream.write('{', () => stream.destroy(new Error('enough')));
+  },
+  cookies: (stream: ServerHttp2Stream) => {
+    stream.respond({ ':status': 403, 'set-cookie': ['a=1', 'b=2'] }, { endStream: true });
+  },
   silent: () => {},
 } satisfies Record<string, Answer>;
 

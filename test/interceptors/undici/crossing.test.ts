@@ -142,6 +142,13 @@ describe('a request that another provider answers', () => {
     expectTranslated((await body.json()) as Echo, both);
   });
 
+  it('with an ArrayBuffer as its body', async () => {
+    const both = await pair();
+    const body = new TextEncoder().encode(ORDER).buffer;
+    const answer = await builtIn.request(both.url, { ...post, body: body as never });
+    expectTranslated((await answer.body.json()) as Echo, both);
+  });
+
   it('with headers as a flat list and a length that no longer fits', async () => {
     const both = await pair();
     const { body } = await builtIn.request(both.url, {

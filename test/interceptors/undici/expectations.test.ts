@@ -280,6 +280,42 @@ describe.each(VERSIONS)('undici %i', (version) => {
     await until(() => manager.inspect().keys.every(({ inFlight }) => inFlight === 0));
   });
 
+  it('is told that it was closed while a request waited for a key, which was never sent', async () => {
+    const { origin, simulator, manager } = await managed({
+      keys: { [CAPTURED]: {} },
+      provider: { limits: [{ requests: 1, perMs: 300 }] },
+    });
+    const pool = new Pool(origin);
+    await (await pool.request({ path: '/', method: 'GET', headers: bearer() })).body.dump();
+    const waiting = pool.request({ path: '/', method: 'GET', headers: bearer() });
+    const closed = pool.close();
+    // The one while it closes, the other when it has.
+    await expect(waiting).rejects.toHaveProperty(
+      'code',
+      expect.stringMatching(/^UND_ERR_(CLOSED|DESTROYED)$/),
+    );
+    await closed;
+    expect(simulator.requests).toHaveLength(1);
+    expect(manager.inspect().keys[0]).toMatchObject({ inFlight: 0, failures: 0 });
+  });
+
+  it('sends what waited for a key although its agent closed the pool meanwhile', async () => {
+    const { origin, seen } = await managed({
+      keys: { [CAPTURED]: { always: ok({ headers: { connection: 'close' } }) } },
+      provider: { limits: [{ requests: 1, perMs: 500 }] },
+    });
+    const dispatcher = closing(new Agent());
+    const disconnected = new Promise<void>((resolve) => dispatcher.once('disconnect', () => resolve()));
+    const first = request(origin, { headers: bearer(), dispatcher });
+    const second = request(origin, { headers: bearer(), dispatcher });
+    await (await first).body.dump();
+    await disconnected;
+    const { statusCode, body } = await second;
+    await body.dump();
+    expect(statusCode).toBe(200);
+    expect(seen()).toEqual([CAPTURED, CAPTURED]);
+  });
+
   it('is told of a connection that cannot be made', async () => {
     const { origin, simulator, manager } = await managed({ keys: BAD_BAD_GOOD });
     await simulator.close();

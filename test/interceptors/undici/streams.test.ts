@@ -4,6 +4,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DEFAULT_STREAM } from '#keymux/core/provider.js';
+import type { Exchange } from '#keymux/manager/attempt.js';
 import { StallWatch, watchOf } from '#keymux/interceptors/stall-watch.js';
 import { reply, reset, silence, stream } from '#keymux/testing/script.js';
 import { BAD_BAD_GOOD, CAPTURED, bearer, managed, managerFor, until } from '../managed.js';
@@ -287,6 +288,45 @@ describe('an answer that breaks off after it was delivered', () => {
     await expect(body.text()).rejects.toMatchObject({ code: 'UND_ERR_SOCKET' });
     expect(broken).toHaveBeenCalledOnce();
     expect(broken.mock.calls[0]?.[1]).toBe('UND_ERR_SOCKET');
+    expect(manager.inspect().keys[0]?.inFlight).toBe(0);
+  });
+
+  it('counts where it was delivered after a wait, in which it broke off', async () => {
+    let breakOff = (): void => {};
+    const origin = await serve((_request, answer) => {
+      answer.writeHead(200, { 'content-length': '100' });
+      answer.write('part');
+      breakOff = () => answer.destroy();
+    });
+    const manager = managerFor(origin, [CAPTURED]);
+    const prototype = await exchangePrototype();
+    const broken = vi.spyOn(prototype, 'broken');
+    const { afterHead } = prototype;
+    let decide = (): void => {};
+    const decision = new Promise<void>((resolve) => (decide = resolve));
+    const waiting = vi.spyOn(prototype, 'afterHead').mockImplementation(async function (
+      this: Exchange,
+      ...head
+    ) {
+      breakOff();
+      await decision;
+      return afterHead.apply(this, head);
+    });
+    onTestFinished(() => {
+      broken.mockRestore();
+      waiting.mockRestore();
+    });
+    const made = client(origin);
+    const disconnected = once(made, 'disconnect');
+    const recorder = dispatch(made, { headers: bearer() });
+    await disconnected;
+    expect(broken).not.toHaveBeenCalled();
+    decide();
+    await recorder.over;
+    expect(recorder.events).toEqual(['connect', '200', 'error']);
+    expect(recorder.text).toBe('part');
+    expect(recorder.error).toMatchObject({ code: 'UND_ERR_SOCKET' });
+    expect(broken).toHaveBeenCalledExactlyOnceWith(expect.anything(), 'UND_ERR_SOCKET');
     expect(manager.inspect().keys[0]?.inFlight).toBe(0);
   });
 

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { UndiciConnection } from '#keymux/interceptors/undici-trust.js';
 import { virtualKeysOf } from '#keymux/manager/virtual-keys.js';
 import { echo, redirect } from '#keymux/testing/script.js';
 import { createCertificate } from '#keymux/testing/self-signed-certificate.js';
@@ -311,5 +312,65 @@ describe('a redirect of a managed origin', () => {
     expect(seen.headers).not.toHaveProperty('x-api-key');
     expect(seen.path).toBe('/there?key=');
     expect(other.requests.flatMap(({ carries }) => carries)).toEqual([]);
+  });
+});
+
+describe('the socket of a client', () => {
+  const { Agent, Client } = load(6);
+
+  function refusalOfSocket(origin: string, socket: unknown, ofAgent = false): string | undefined {
+    const client = make({} as Undici, () => new Client(origin), origin);
+    Object.defineProperty(client, Symbol('socket'), { value: socket });
+    const agent = ofAgent ? make({} as Undici, () => new Agent(), origin) : client;
+    return new UndiciConnection('acme', origin, agent, client, true).refusal()?.message;
+  }
+
+  const socketTo = (remoteAddress: string, remotePort: number): net.Socket =>
+    Object.defineProperties(new net.Socket(), {
+      remoteAddress: { value: remoteAddress },
+      remotePort: { value: remotePort },
+    });
+
+  function unproven(): tls.TLSSocket {
+    const socket = tls.connect({ host: '127.0.0.1', port: 1 });
+    socket.on('error', () => {});
+    return socket.destroy();
+  }
+
+  it.each([
+    ['http://127.0.0.1', socketTo('127.0.0.1', 80)],
+    ['http://[::1]:81', socketTo('::1', 81)],
+    ['http://localhost', socketTo('::ffff:127.0.0.1', 80)],
+    ['http://localhost', socketTo('::1', 80)],
+  ])('is trusted where it leads to %s', (origin, socket) => {
+    expect(refusalOfSocket(origin, socket)).toBeUndefined();
+    // What was proved once is remembered.
+    expect(refusalOfSocket(origin, socket)).toBeUndefined();
+  });
+
+  it('is trusted by its name where an agent is known to have no lookup of its own', () => {
+    expect(refusalOfSocket('http://acme.test', socketTo('192.0.2.1', 80), true)).toBeUndefined();
+  });
+
+  it.each([
+    ['http://127.0.0.1:81', socketTo('127.0.0.1', 82), 'it is connected to another port'],
+    ['http://127.0.0.1', socketTo('127.0.0.2', 80), 'it is connected to another address'],
+    ['http://localhost', socketTo('192.0.2.1', 80), 'it is connected to another address'],
+    ['http://acme.test', socketTo('192.0.2.1', 80), 'nothing tells who resolves the name of its host'],
+    ['http://127.0.0.1', new net.Socket(), '`socketPath` decides where it goes'],
+    ['http://127.0.0.1', {}, 'its connection cannot be seen'],
+    ['https://127.0.0.1', socketTo('127.0.0.1', 443), 'its connection is not one of TLS'],
+    ['https://127.0.0.1', unproven(), 'no certificate proves where it leads'],
+  ])('is not trusted for %s: %#', (origin, socket, why) => {
+    expect(refusalOfSocket(origin, socket)).toContain(why);
+  });
+
+  it('is not trusted where its dispatcher is of no known kind', () => {
+    const client = { [Symbol('url')]: new URL('http://127.0.0.1'), [Symbol('connector')]: () => {} };
+    const unknown = { [Symbol('url')]: new URL('http://127.0.0.1') };
+    for (const dispatcher of [client, unknown]) {
+      const connection = new UndiciConnection('acme', 'http://127.0.0.1', dispatcher, dispatcher, true);
+      expect(connection.refusal()?.message).toContain('a function of the application connects it');
+    }
   });
 });

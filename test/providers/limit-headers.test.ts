@@ -1,15 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LONGEST_WAIT_MS } from '#keymux/providers/instants.js';
-import { spentUntil } from '#keymux/providers/retry-after.js';
-import { statedLimits } from '#keymux/providers/stated-limits.js';
+import { limitWindows, tellsLimits } from '#keymux/providers/limit-headers.js';
 import { headOf } from './heads.js';
 
 const NOW = Date.UTC(2025, 6, 15, 12);
 const DAY = 86_400_000;
-const limitsOf = (headers: Readonly<Record<string, string>>) => statedLimits(headOf(200, headers), NOW);
 
-describe('statedLimits', () => {
+function limitsOf(headers: Readonly<Record<string, string>>) {
+  const head = headOf(200, headers);
+  const windows = limitWindows(head, NOW);
+  expect(tellsLimits(head) || windows.every(({ remaining }) => remaining === undefined)).toBe(true);
+  return windows.map(({ fixed: _, endFrom: __, ...stated }) => stated);
+}
+
+describe('limitWindows', () => {
   it.each<[string, Record<string, string>, readonly object[]]>([
     [
       'GitHub',
@@ -314,36 +319,5 @@ describe('statedLimits', () => {
       }),
       { numRuns: 1_000 },
     );
-  });
-});
-
-describe('spentUntil', () => {
-  const spent = (headers: Readonly<Record<string, string>>) => {
-    const found = spentUntil(headOf(200, headers), NOW);
-    return found === undefined ? undefined : found.at - NOW;
-  };
-
-  it('waits for the stated end of a spent window, or for its length', () => {
-    expect(spent({ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '30' })).toBe(30_000);
-    expect(
-      spent({ 'x-ratelimit-remaining': '0', 'x-ratelimit-limit': '5', 'x-ratelimit-policy': '5;w=7' }),
-    ).toBe(7_000);
-    expect(spent({ ratelimit: '"a";r=0', 'ratelimit-policy': '"a";q=5;w=86400' })).toBeUndefined();
-  });
-
-  it('takes no unlimited window for a spent one', () => {
-    expect(
-      spent({
-        'x-ratelimit-limit': '50, 0',
-        'x-ratelimit-remaining': '49, 0',
-        'x-ratelimit-reset': '1, 1419704',
-      }),
-    ).toBeUndefined();
-  });
-
-  it('leaves alone what refills little by little', () => {
-    expect(
-      spent({ 'x-ratelimit-remaining-tokens': '0', 'x-ratelimit-reset-tokens': '6m0s' }),
-    ).toBeUndefined();
   });
 });
