@@ -7,11 +7,11 @@ import type {
 } from 'node:http2';
 import type { Exchange } from '../manager/attempt.js';
 import type { KeyManager } from '../manager/key-manager.js';
-import type { Lease } from '../manager/lease.js';
+import { Lease } from '../manager/lease.js';
 import type { ManagedOrigin } from '../manager/managed-origins.js';
 import type { Member } from '../manager/members.js';
 import type { Refusal } from '../manager/refusal.js';
-import { isRefusal } from '../manager/refusal.js';
+import { exhaustedError, isRefusal } from '../manager/refusal.js';
 import type { ResponseHead } from '../providers/response-head.js';
 import { HeldBody } from './held-body.js';
 import type { FoundKey } from './http2-headers.js';
@@ -38,13 +38,13 @@ export type MakeStream = (
 
 type Push = (this: ClientHttp2Stream, chunk: Uint8Array | null, encoding?: BufferEncoding) => boolean;
 
-/** A stream is made within the call that asks for it: nothing can be waited for. */
-const NO_WAITING = AbortSignal.abort();
+const NOBODY: ReadonlySet<Member> = new Set();
 
 export class Http2Exchange {
   readonly #request: Http2Request;
   readonly #manager: KeyManager;
   readonly #exchange: Exchange;
+  readonly #waiting = new AbortController();
   #lease: Lease | undefined;
   #head: ResponseHead | undefined;
   #isSent = false;
@@ -58,28 +58,33 @@ export class Http2Exchange {
       path: request.path,
       hasIdempotencyKey: false,
       canReplay: () => false,
-      signal: NO_WAITING,
+      signal: this.#waiting.signal,
     });
   }
 
-  /**
-   * The key to be sent; undefined where the request stays as it is. Throws `KEYMUX_NO_USABLE_KEY` where every key is
-   * out.
-   */
-  begin(): string | undefined {
+  /** The key to be sent. Throws `KEYMUX_NO_USABLE_KEY` where every key is out. */
+  begin(): string {
     void this.#manager.recovered();
     const first = this.#exchange.first();
-    if (first instanceof Promise) return this.#beginWithoutLease(first);
-    if (isRefusal(first)) throw first.error;
+    if (!(first instanceof Lease)) return this.#beginWithoutLease(first);
     this.#lease = first;
     return first.apiKey;
   }
 
-  /** The store is asked for the permit meanwhile; it is charged when it comes. */
-  #beginWithoutLease(promised: Promise<Lease | Refusal>): string | undefined {
-    const member = this.#request.managed.pool.best();
-    promised.then((result) => this.#adopt(result, member), reportOwnError).catch(reportOwnError);
-    return member?.credential.secret.reveal();
+  /**
+   * A stream is made within the call that asks for it. So it does not wait while the store is asked for the permit, or
+   * until requests under way have answered (slow start); its lease is charged when it comes.
+   */
+  #beginWithoutLease(first: Promise<Lease | Refusal> | Refusal): string {
+    const { pool } = this.#request.managed;
+    const member = pool.best();
+    if (first instanceof Promise)
+      first.then((result) => this.#adopt(result, member), reportOwnError).catch(reportOwnError);
+    if (member !== undefined) return member.credential.secret.reveal();
+    this.#waiting.abort();
+    if (isRefusal(first)) throw first.error;
+    const now = this.#manager.now();
+    throw exhaustedError(pool, pool.shut(NOBODY, false, now), now);
   }
 
   #adopt(result: Lease | Refusal, member: Member | undefined): void {

@@ -75,6 +75,9 @@ function onLoad(patchOnce: () => void, keep: Keep): void {
   );
 }
 
+/** Of sessions that were made before keymux came. */
+const UNSEEN: Destination = { origin: undefined, namedOrigin: undefined, facts: { isUnknownAgent: true } };
+
 interface Plan {
   /** What is sent where there is nothing to exchange. */
   readonly headers: unknown;
@@ -146,8 +149,8 @@ class Http2Layer {
   #plan(session: ClientHttp2Session, headers: unknown): Plan {
     let request = RequestHeaders.of(headers);
     if (request === undefined || request.isTunnel) return { headers };
-    const destination = this.#destinations.get(session);
-    const origin = destination === undefined ? undefined : this.#originOf(destination, request);
+    const destination = this.#destinations.get(session) ?? UNSEEN;
+    const origin = this.#originOf(destination, request);
     const { path, method } = request;
     let remaining = headers;
     if (this.#guard.isOnWatch) {
@@ -155,7 +158,7 @@ class Http2Layer {
         origin,
         path,
         headers: request.entries(),
-        connection: () => destination?.facts ?? { isUnknownAgent: true },
+        connection: () => destination.facts,
       });
       if (dropped !== undefined) ({ source: remaining } = request = request.without(dropped));
     }
@@ -171,10 +174,7 @@ class Http2Layer {
       url,
       guard: this.#guard,
     });
-    const key = exchange.begin();
-    return key === undefined
-      ? { headers: remaining }
-      : { headers: remaining, exchange, keyed: found.withKey(key) };
+    return { headers: remaining, exchange, keyed: found.withKey(exchange.begin()) };
   }
 
   /**

@@ -112,13 +112,13 @@ describe('a request that waits for its connection', () => {
     const { origin, headers, authorizations } = await bodyEcho();
     const request = http.request(origin, { method: 'POST', headers });
     const seen: boolean[] = [];
-    const [socket] = (await new Promise((resolve) =>
-      request.once('socket', (...args) => {
+    const socket = await new Promise<net.Socket>((resolve) =>
+      request.once('socket', (handed) => {
         request.write('one ');
         seen.push(shows(request));
-        resolve(args);
+        resolve(handed);
       }),
-    )) as [net.Socket];
+    );
     expect(socket.connecting).toBe(true);
     request.end('two');
     seen.push(shows(request));

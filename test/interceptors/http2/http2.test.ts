@@ -90,6 +90,22 @@ describe('a stream of node:http2', () => {
     expect(() => send(session, { ':nonsense': '1' })).toThrow();
   });
 
+  it('passes as it is where keymux fails', async () => {
+    const { origin, requests } = await provider({});
+    manage(origin);
+    let reads = 0;
+    const headers = {
+      authorization: 'Bearer key-limited',
+      get 'x-note'() {
+        reads += 1;
+        if (reads === 1) throw new Error('not yet');
+        return 'read';
+      },
+    };
+    await answerTo(connect(origin).request(headers));
+    expect(requests[0]).toMatchObject({ authorization: 'Bearer key-limited', 'x-note': 'read' });
+  });
+
   it('lets one of two managers of the same origin choose', async () => {
     const { origin, seen } = await provider(BAD_BAD_GOOD);
     const managers = [manage(origin), manage(origin)];
@@ -211,6 +227,19 @@ describe('with every key out', () => {
     await expect(once(send(session, headers), 'response')).rejects.toMatchObject({
       code: 'KEYMUX_NO_USABLE_KEY',
     });
+  });
+
+  it('a stream fails at once also where others would wait', async () => {
+    const { origin, seen } = await provider({ 'key-one': answers.limitedBriefly });
+    manage(origin, { keys: ['key-one'], provider: { retry: { maxWaitMs: 25_000 } } });
+    const session = connect(origin);
+    const headers = { authorization: 'Bearer key-one' };
+    expect(await ask(session, headers)).toBe(429);
+    await expect(once(send(session, headers), 'response')).rejects.toMatchObject({
+      code: 'KEYMUX_NO_USABLE_KEY',
+      retryAt: expect.any(Number) as number,
+    });
+    expect(seen()).toEqual(['key-one']);
   });
 
   it('fails a stream of a session that is still connecting', async () => {

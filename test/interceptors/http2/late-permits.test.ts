@@ -143,6 +143,33 @@ describe('a permit that is refused late', () => {
   });
 });
 
+describe('many streams at once over a key that is not proven yet', () => {
+  const MANY = 30;
+
+  async function askAtOnce(retry: object) {
+    const { origin, seen } = await provider({});
+    const manager = manage(origin, { provider: { retry }, keys: ['key-one'] });
+    const session = connect(origin);
+    const statuses = await Promise.all(Array.from({ length: MANY }, () => ask(session, HEADERS)));
+    expect(statuses).toEqual(Array.from({ length: MANY }, () => 200));
+    expect(seen().length).toBe(MANY);
+    return manager;
+  }
+
+  it('are all sent, and all counted', async () => {
+    const manager = await askAtOnce({});
+    await until(() => counts(manager)[0]?.[0] === MANY);
+    expect(counts(manager)).toEqual([[MANY, 0]]);
+  });
+
+  it('are all sent also where nobody may wait, and those counted that had a place', async () => {
+    const [[uses = 0, inFlight] = []] = counts(await askAtOnce({ maxWaitMs: 0 }));
+    expect(uses).toBeGreaterThan(0);
+    expect(uses).toBeLessThan(MANY);
+    expect(inFlight).toBe(0);
+  });
+});
+
 /** Of the two permits of the first key, this process spends one and another process the other. */
 async function spendElsewhere(store: FaultyStore, origin: string): Promise<void> {
   expect(await ask(connect(origin), HEADERS)).toBe(200);

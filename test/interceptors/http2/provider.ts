@@ -30,6 +30,10 @@ function status(code: number, body: object = {}): Answer {
 
 export const answers = {
   limited: status(429),
+  /** For as long as others would be made to wait. */
+  limitedBriefly: (stream: ServerHttp2Stream) => {
+    stream.respond({ ':status': 429, 'retry-after': '1' }, { endStream: true });
+  },
   revoked: status(401),
   good: status(200, { ok: true }),
   soft: status(200, { Note: 'call frequency' }),

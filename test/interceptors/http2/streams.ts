@@ -6,7 +6,10 @@ import { onTestFinished } from 'vitest';
 
 type Headers = Record<string, unknown>;
 
-export function connect(origin: string, options: http2.ClientSessionOptions & object = {}): ClientHttp2Session {
+export function connect(
+  origin: string,
+  options: http2.ClientSessionOptions & object = {},
+): ClientHttp2Session {
   const session = http2.connect(origin, options);
   session.on('error', () => {});
   onTestFinished(() => session.destroy());
@@ -18,13 +21,18 @@ export function send(session: ClientHttp2Session, headers: Headers | unknown[] =
   return session.request(own as http2.OutgoingHttpHeaders);
 }
 
-export async function answerTo(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & { ':status'?: number }> {
+export async function answerTo(
+  stream: ClientHttp2Stream,
+): Promise<IncomingHttpHeaders & { ':status'?: number }> {
   const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
   stream.resume();
   if (!stream.closed) await once(stream, 'close');
   return headers;
 }
 
-export async function ask(session: ClientHttp2Session, headers?: Headers | unknown[]): Promise<number | undefined> {
+export async function ask(
+  session: ClientHttp2Session,
+  headers?: Headers | unknown[],
+): Promise<number | undefined> {
   return (await answerTo(send(session, headers)))[':status'];
 }
