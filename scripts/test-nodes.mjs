@@ -1,6 +1,6 @@
 // Runs the tests of all that touches the platform on the other Node versions that are supported. Each comes from the
 // npm package `node`, into .tmp/. Arguments: versions (default: 22 24 26); with `--matrix` only the client matrix runs,
-// on this Node as well.
+// where no version is named on this Node as well.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,7 +35,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const versions = positionals.length > 0 ? positionals : VERSIONS;
-const chosen = values.matrix ? [THIS, ...versions] : versions;
+const chosen = values.matrix && positionals.length === 0 ? [THIS, ...versions] : versions;
 const tests = values.matrix ? MATRIX : TESTS;
 if (!run(process.execPath, ['scripts/build.mjs', '--if-stale'])) process.exit(1);
 const failed = chosen.filter((version) => {

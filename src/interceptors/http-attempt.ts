@@ -249,6 +249,14 @@ export class HttpAttempt {
     });
   }
 
+  /**
+   * Nobody else gets the connection. Clients listen to the connection that they were told of (axios passes its errors on
+   * to the request), and this one's request goes on without it.
+   */
+  spendConnection(): void {
+    if (this.isFirst) this.request.shouldKeepAlive = false;
+  }
+
   // --- endings ------------------------------------------------------------------------------------------------
 
   /** What was written, and what will be, goes nowhere; to the application it looks sent. */

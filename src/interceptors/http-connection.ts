@@ -1,5 +1,6 @@
 /** What can make a connection of node:http lead elsewhere than to the host that a request names. */
 import type { Agent, ClientRequest } from 'node:http';
+import type { Socket } from 'node:net';
 import type { ConnectionFacts } from './connection-trust.js';
 
 /** Options of a request and of an agent that say how they connect. */
@@ -50,6 +51,18 @@ export function connectionFacts(
 function hasOwnIdentityCheck({ checkServerIdentity }: ConnectingOptions): boolean {
   if (!isGiven(checkServerIdentity)) return false;
   return checkServerIdentity !== process.getBuiltinModule('node:tls').checkServerIdentity;
+}
+
+/** Makes this connection the one that its agent takes next, if it is free. */
+export function preferConnection(agent: Agent, connection: Socket): void {
+  const { freeSockets, scheduling } = agent as Agent & { readonly scheduling?: unknown };
+  for (const free of Object.values(freeSockets)) {
+    const at = free?.indexOf(connection) ?? -1;
+    if (free === undefined || at === -1) continue;
+    free.splice(at, 1);
+    if (scheduling === 'fifo') free.unshift(connection);
+    else free.push(connection);
+  }
 }
 
 /** Whether an agent may also connect requests to other hosts. */

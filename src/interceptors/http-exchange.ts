@@ -248,6 +248,7 @@ export class HttpExchange implements RequestFacts, AttemptOwner, Judge {
         this.#hand(answer);
         return;
       case 'retry':
+        if (verdict.delayMs > 0 || this.#route.mayCross) attempt.spendConnection();
         this.#next = { lease: verdict.lease, readyAt: performance.now() + verdict.delayMs };
         this.#leave(attempt, answer, () => this.#sendNext());
         return;
@@ -400,7 +401,7 @@ export class HttpExchange implements RequestFacts, AttemptOwner, Judge {
 
   #send(lease: Lease, translation: Translation | undefined): void {
     const app = this.#app.request;
-    const request = this.#route.make(translation);
+    const request = this.#route.make(translation, this.#attempt.request.socket);
     // Node asks whether anybody listens before it tells of an upgrade.
     if (app.listenerCount('upgrade') > 0) request.on('upgrade', () => {});
     const attempt = this.#attempt.succeedBy(request);

@@ -63,6 +63,7 @@ function decide(subject: Case, ask: () => MaybePromise<Step>): void {
   const step = orDeliver(ask);
   if (!(step instanceof Promise)) return follow(subject, answer, step);
   // While another key is waited for, the connection may be needed by the request that holds it.
+  attempt.spendConnection();
   const kept = readAhead(answer);
   awaitStep(attempt, step, (settled) => follow(subject, kept, settled));
 }

@@ -1,5 +1,6 @@
 /** Where a request of node:http may go: to the provider that it was made for, or to others of the same protocol. */
 import type { ClientRequest } from 'node:http';
+import type { Socket } from 'node:net';
 import { KeymuxError } from '../core/errors.js';
 import type { Lease } from '../manager/lease.js';
 import type { Crossing, ManagedOrigin, Translation } from '../manager/managed-origins.js';
@@ -13,7 +14,8 @@ import type { SocketGate } from './socket-gate.js';
 
 /** Makes a request of the application anew. */
 export interface Maker {
-  again(): ClientRequest;
+  /** `connection` is used if its agent has it free. */
+  again(connection: Socket | null): ClientRequest;
   /** To another origin; it has none of the application's headers. */
   elsewhere(method: string, translation: Translation): ClientRequest;
 }
@@ -82,10 +84,12 @@ export class Route {
     return translation;
   }
 
-  /** Makes the request once more. */
-  make(translation: Translation | undefined): ClientRequest {
+  /** Makes the request once more; over the same connection, if that is free. */
+  make(translation: Translation | undefined, previous: Socket | null): ClientRequest {
     // Without one nothing is repeated, and nothing crosses.
     const maker = this.#http.maker as Maker;
-    return translation === undefined ? maker.again() : maker.elsewhere(this.#http.found.method, translation);
+    return translation === undefined
+      ? maker.again(previous)
+      : maker.elsewhere(this.#http.found.method, translation);
   }
 }

@@ -4,12 +4,13 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import type { Agent, ClientRequest } from 'node:http';
+import type { Socket } from 'node:net';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { ManagedOrigin, Translation } from '../manager/managed-origins.js';
 import { KeymuxError } from '../core/errors.js';
 import { isOwned } from '../manager/ownership.js';
 import type { Undo } from '../manager/phases.js';
-import { connectionFacts } from './http-connection.js';
+import { connectionFacts, preferConnection } from './http-connection.js';
 import type { Make, Natives, Protocol } from './http-crossing.js';
 import { requestElsewhere } from './http-crossing.js';
 import { agentOrigin, isAgentOf, optionsIn, statedOrigin } from './http-destination.js';
@@ -131,19 +132,19 @@ class Call implements Maker {
     this.args = args;
   }
 
-  again(): ClientRequest {
+  again(connection: Socket | null): ClientRequest {
     const { args } = this;
     const made = typeof args.at(-1) === 'function' ? args.slice(0, -1) : [...args];
-    return this.#remake((natives) => natives[this.protocol].apply(this.#self, made));
+    return this.#remake((natives) => natives[this.protocol].apply(this.#self, made), connection);
   }
 
   elsewhere(method: string, translation: Translation): ClientRequest {
     return this.#remake((natives) => requestElsewhere(natives, method, this.args, translation));
   }
 
-  #remake(make: (natives: Natives) => ClientRequest): ClientRequest {
+  #remake(make: (natives: Natives) => ClientRequest, connection: Socket | null = null): ClientRequest {
     const { context } = this;
-    const remake = (): ClientRequest => this.#layer.remake(make);
+    const remake = (): ClientRequest => this.#layer.remake(make, connection);
     return context === undefined ? remake() : context.runInAsyncScope(remake);
   }
 }
@@ -155,6 +156,8 @@ class HttpLayer {
   readonly #plans = createPlans();
   #call: Call | undefined;
   #isRemaking = false;
+  /** That the request which is being made again had before. */
+  #connection: Socket | null = null;
 
   constructor(manager: KeyManager, natives: Natives) {
     this.#manager = manager;
@@ -185,8 +188,10 @@ class HttpLayer {
 
   /** Where an agent connects the request, the destination is known exactly. */
   wrapAddRequest(original: AddRequest): AddRequest {
-    const plan = (agent: Agent, request: ClientRequest, options: unknown): void =>
+    const plan = (agent: Agent, request: ClientRequest, options: unknown): void => {
+      if (this.#connection !== null) preferConnection(agent, this.#connection);
       this.#plan(agent, request, options);
+    };
     return function (this: Agent, request, options, ...rest) {
       plan(this, request, options);
       return original.call(this, request, options, ...rest);
@@ -213,12 +218,14 @@ class HttpLayer {
     };
   }
 
-  remake(make: (natives: Natives) => ClientRequest): ClientRequest {
+  remake(make: (natives: Natives) => ClientRequest, connection: Socket | null): ClientRequest {
     this.#isRemaking = true;
+    this.#connection = connection;
     try {
       return make(this.#natives);
     } finally {
       this.#isRemaking = false;
+      this.#connection = null;
     }
   }
 
