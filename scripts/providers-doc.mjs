@@ -1,6 +1,7 @@
 // Writes docs/providers.md from the built catalogue. `--check` writes nothing and exits with 1 if the page is stale.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { catalogueFacts } from '../dist/providers/catalogue-facts.js';
 import { catalogue } from '../dist/providers/catalogue.js';
 
 const page = fileURLToPath(new URL('../docs/providers.md', import.meta.url));
@@ -60,6 +61,7 @@ const source = (text) => (text.startsWith('https://') ? text.replace(/^\S+/, '<$
 function section(entry) {
   const { reset, probe, pairedEnv = [], companionHeaders = {} } = entry;
   const { protocol, repeatable = [], streamEndMark } = entry;
+  const facts = catalogueFacts.get(entry.id);
   return [
     `## ${entry.name}`,
     '',
@@ -83,7 +85,7 @@ function section(entry) {
       'bucket',
       entry.ownerHeader ? `${entry.bucketScope}, named by ${code(entry.ownerHeader)}` : entry.bucketScope,
     ),
-    ...row('known limits', entry.knownLimits.map(limit).join('; ')),
+    ...row('known limits', facts.knownLimits.map(limit).join('; ')),
     ...row('reset', reset && `${reset.at} ${reset.timeZone}`),
     ...row('probe', probe && code(`${probe.method} ${probe.path}`)),
     ...row(
@@ -93,11 +95,11 @@ function section(entry) {
     ),
     ...row('may be repeated', repeatable.map(code).join(', ')),
     ...row('end of a stream', streamEndMark && code(streamEndMark)),
-    ...row('several keys', prose(entry.poolTerms ?? 'Nothing found, which is no permission.')),
+    ...row('several keys', prose(facts.poolTerms ?? 'Nothing found, which is no permission.')),
     '',
-    ...list('Notes', entry.notes.map(prose)),
-    ...list('Sources', entry.sources.map(source)),
-    ...list('*From memory*', entry.fromMemory.map(prose)),
+    ...list('Notes', facts.notes.map(prose)),
+    ...list('Sources', facts.sources.map(source)),
+    ...list('*From memory*', facts.fromMemory.map(prose)),
   ].join('\n');
 }
 

@@ -4,6 +4,7 @@ import { parseEnv } from 'node:util';
 import { KeyFinder } from '../config/discovery.js';
 import { readEnvironment } from '../config/environment.js';
 import { LIMIT_UNITS } from '../config/file-content.js';
+import { catalogueFacts } from '../providers/catalogue-facts.js';
 import { catalogue } from '../providers/catalogue.js';
 import type { CatalogueEntry, KnownLimit } from '../providers/catalogue-entry.js';
 import { isTemplateValue } from '../providers/key-shape.js';
@@ -71,7 +72,7 @@ function hasAddress({ originPattern }: CatalogueEntry): boolean {
 
 function providerLines({ entry, keyNames }: FoundProvider): string[] {
   const options = [
-    ...entry.knownLimits.flatMap((limit) => limitLines(limit)),
+    ...(catalogueFacts.get(entry.id)?.knownLimits ?? []).flatMap((limit) => limitLines(limit)),
     ...sharingLines(entry, keyNames),
   ];
   return [

@@ -13,15 +13,19 @@ export type KnownLimit = {
 } & ({ readonly requests: number } | { readonly amount: string });
 
 /**
- * What is known of a provider: data that the program acts upon, and facts for people. `baseUrl` is an origin
- * without a path, so that paths are always the provider's own. `signed` also marks providers whose key is one of
- * a pair or a session, since their requests must not be touched either.
+ * What the program acts upon. `baseUrl` is an origin without a path, so that paths are always the provider's own.
+ * `signed` also marks providers whose key is one of a pair or a session, since their requests must not be touched
+ * either.
  */
 export interface CatalogueEntry extends KnownProvider {
   /** Variables that hold a key and its secret. They change together or not at all, so they are no `env`. */
   readonly pairedEnv?: readonly string[];
   /** Headers that every request needs besides the key, a probe included. */
   readonly companionHeaders?: Readonly<Record<string, string>>;
+}
+
+/** What is known of a provider for people. */
+export interface ProviderFacts {
   readonly knownLimits: readonly KnownLimit[];
   /** What the provider says on several keys for one person; `null`: not found, which is no permission. */
   readonly poolTerms: string | null;

@@ -2,6 +2,8 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { lastReset, nextReset } from '#keymux/core/quota.js';
 import { parseJsonPath } from '#keymux/providers/body-json.js';
+import type { ProviderFacts } from '#keymux/providers/catalogue-entry.js';
+import { catalogueFacts } from '#keymux/providers/catalogue-facts.js';
 import { catalogue, providerFor } from '#keymux/providers/catalogue.js';
 
 const entries = [...catalogue.values()];
@@ -112,16 +114,17 @@ describe.each(entries)('the entry $id', (entry) => {
   });
 
   it('says where it has its facts from', () => {
-    expect(entry.sources.length).toBeGreaterThan(0);
+    const facts = catalogueFacts.get(entry.id) as ProviderFacts;
+    expect(facts.sources.length).toBeGreaterThan(0);
     const texts = [
-      ...entry.sources,
-      ...entry.notes,
-      ...entry.fromMemory,
-      entry.poolTerms ?? 'none',
-      ...entry.knownLimits.flatMap((limit) => [limit.tier, limit.per]),
+      ...facts.sources,
+      ...facts.notes,
+      ...facts.fromMemory,
+      facts.poolTerms ?? 'none',
+      ...facts.knownLimits.flatMap((limit) => [limit.tier, limit.per]),
     ];
     for (const text of texts) expect(text.trim()).not.toBe('');
-    expect(entry.knownLimits.some((limit) => limit.asOf === null) && entry.fromMemory.length === 0).toBe(
+    expect(facts.knownLimits.some((limit) => limit.asOf === null) && facts.fromMemory.length === 0).toBe(
       false,
     );
   });

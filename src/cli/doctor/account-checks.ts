@@ -1,7 +1,7 @@
 import type { Configuration } from '../../config/configuration.js';
 import type { Credential } from '../../core/credential.js';
 import type { ProviderDefinition } from '../../core/provider.js';
-import { catalogue } from '../../providers/catalogue.js';
+import { catalogueFacts } from '../../providers/catalogue-facts.js';
 import { warned } from './check.js';
 import type { Check } from './check.js';
 
@@ -33,10 +33,10 @@ function sharedAllowance({ id, bucketScope }: ProviderDefinition, keys: readonly
 
 /** What is known of the terms on several keys, in the words of the catalogue, and where that was read. */
 function terms({ id }: ProviderDefinition, keys: readonly Credential[]): Check[] {
-  const entry = catalogue.get(id);
-  const stated = entry?.poolTerms;
-  if (entry === undefined || stated === undefined || stated === null) return [];
-  const sources = entry.sources.filter((source) => source.startsWith('https://')).join(', ');
+  const facts = catalogueFacts.get(id);
+  const stated = facts?.poolTerms;
+  if (facts === undefined || stated === undefined || stated === null) return [];
+  const sources = facts.sources.filter((source) => source.startsWith('https://')).join(', ');
   const read = sources === '' ? '' : ` (read at ${sources})`;
   return [
     warned(

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const alchemy: CatalogueEntry = {
   id: 'alchemy',
@@ -32,6 +32,9 @@ export const alchemy: CatalogueEntry = {
     },
     { status: 200, json: '$.error.code', match: '^429$', outcome: 'rate-limited' },
   ],
+};
+
+export const alchemyFacts: ProviderFacts = {
   knownLimits: [
     {
       tier: 'free',

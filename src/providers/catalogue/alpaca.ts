@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const alpaca: CatalogueEntry = {
   id: 'alpaca',
@@ -17,6 +17,9 @@ export const alpaca: CatalogueEntry = {
   signed: true,
   bucketScope: 'account',
   errors: [{ status: 403, json: '$.message', match: '^forbidden', outcome: 'rejected' }],
+};
+
+export const alpacaFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'basic', requests: 200, per: 'minute', asOf: null },
     { tier: 'algo trader plus', requests: 10_000, per: 'minute', asOf: null },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const alphaVantage: CatalogueEntry = {
   id: 'alpha_vantage',
@@ -50,6 +50,9 @@ export const alphaVantage: CatalogueEntry = {
     // Such as an unknown symbol.
     { status: 200, json: '$["Error Message"]', outcome: 'bad-request' },
   ],
+};
+
+export const alphaVantageFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free', requests: 25, per: 'day', asOf: '2024-03-22; confirmed 2026-04-26' },
     { tier: 'free', requests: 1, per: 'second', asOf: '2025-12-15' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const anthropic: CatalogueEntry = {
   id: 'anthropic',
@@ -46,6 +46,9 @@ export const anthropic: CatalogueEntry = {
     { status: 200, sse: '$.error.message', match: '.', outcome: 'bad-request' },
   ],
   probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const anthropicFacts: ProviderFacts = {
   knownLimits: [
     {
       tier: 'by tier and model class',

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const azureOpenai: CatalogueEntry = {
@@ -17,6 +17,9 @@ export const azureOpenai: CatalogueEntry = {
   streamEndMark: STREAM_END,
   errors: [{ status: 409, outcome: 'overloaded' }, ...STREAM_ERRORS],
   probe: { method: 'GET', path: '/openai/models?api-version=2024-10-21', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const azureOpenaiFacts: ProviderFacts = {
   knownLimits: [
     {
       tier: 'by subscription, region, model, deployment',

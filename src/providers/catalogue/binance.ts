@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const binance: CatalogueEntry = {
   id: 'binance',
@@ -25,6 +25,9 @@ export const binance: CatalogueEntry = {
     { status: 403, outcome: 'restricted', scope: 'egress' },
     { status: [400, 401], json: '$.code', match: '^-201[45]$', outcome: 'rejected' },
   ],
+};
+
+export const binanceFacts: ProviderFacts = {
   knownLimits: [{ tier: 'per IP', amount: '6,000 weight', per: 'minute', asOf: null }],
   poolTerms: 'see PROD-TERMS-OF-USE.md in the repository; not analysed',
   notes: [

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const braveSearch: CatalogueEntry = {
   id: 'brave_search',
@@ -22,6 +22,9 @@ export const braveSearch: CatalogueEntry = {
       window: 'month',
     },
   ],
+};
+
+export const braveSearchFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'by plan', amount: '1 (example) requests', per: 'second', asOf: 'docs' },
     { tier: 'by plan', amount: '15000 (example) requests', per: 'month', asOf: 'docs' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { computingRoutes } from '../openai-compatible.js';
 
 export const cohere: CatalogueEntry = {
@@ -41,6 +41,9 @@ export const cohere: CatalogueEntry = {
     },
   ],
   probe: { method: 'POST', path: '/v1/check-api-key', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const cohereFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'trial', requests: 1_000, per: 'month', asOf: 'docs 2026-08-20' },
     { tier: 'trial chat, per model', requests: 20, per: 'minute', asOf: 'docs 2026-08-20' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const coinbase: CatalogueEntry = {
   id: 'coinbase',
@@ -12,6 +12,9 @@ export const coinbase: CatalogueEntry = {
   signed: true,
   bucketScope: 'account',
   errors: [],
+};
+
+export const coinbaseFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: null,
   notes: [

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const coingeckoPro: CatalogueEntry = {
   id: 'coingecko_pro',
@@ -23,6 +23,9 @@ export const coingeckoPro: CatalogueEntry = {
     },
   ],
   probe: { method: 'GET', path: '/api/v3/key', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const coingeckoProFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: null,
   notes: [

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const coingecko: CatalogueEntry = {
   id: 'coingecko',
@@ -22,6 +22,9 @@ export const coingecko: CatalogueEntry = {
       scope: 'egress',
     },
   ],
+};
+
+export const coingeckoFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'demo', requests: 100, per: 'minute', asOf: 'docs 2026' },
     { tier: 'demo', amount: '10,000 credits', per: 'month', asOf: 'third-party 2026-05' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const coinmarketcap: CatalogueEntry = {
   id: 'coinmarketcap',
@@ -41,6 +41,9 @@ export const coinmarketcap: CatalogueEntry = {
     { status: 200, json: '$.status.error_code', match: '^(?!0$).+', outcome: 'bad-request' },
   ],
   probe: { method: 'GET', path: '/v1/key/info', everyMs: 3_600_000, dailyBudget: 12 },
+};
+
+export const coinmarketcapFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'basic', requests: 30, per: 'minute', asOf: null },
     { tier: 'basic', amount: '10,000 credits', per: 'month', asOf: null },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const cryptocompare: CatalogueEntry = {
   id: 'cryptocompare',
@@ -15,6 +15,9 @@ export const cryptocompare: CatalogueEntry = {
   signed: false,
   bucketScope: 'key',
   errors: [{ status: 200, json: '$.Message', match: 'over your rate limit', outcome: 'rate-limited' }],
+};
+
+export const cryptocompareFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: null,
   notes: [

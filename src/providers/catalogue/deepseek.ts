@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const deepseek: CatalogueEntry = {
@@ -21,6 +21,9 @@ export const deepseek: CatalogueEntry = {
   streamEndMark: STREAM_END,
   errors: [...STREAM_ERRORS],
   probe: { method: 'GET', path: '/user/balance', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const deepseekFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: null,
   notes: [

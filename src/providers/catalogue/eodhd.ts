@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const eodhd: CatalogueEntry = {
   id: 'eodhd',
@@ -14,6 +14,9 @@ export const eodhd: CatalogueEntry = {
   errors: [{ status: 402, outcome: 'quota-exhausted', window: 'day' }],
   reset: { at: '00:00', timeZone: 'UTC' },
   probe: { method: 'GET', path: '/api/user?fmt=json', everyMs: 3_600_000, dailyBudget: 6 },
+};
+
+export const eodhdFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free', requests: 20, per: 'day', asOf: 'third-party 2026-07' },
     { tier: 'paid', requests: 100_000, per: 'day', asOf: 'docs 2025-09-15; third-party 2026-07' },

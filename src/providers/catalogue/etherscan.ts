@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const etherscan: CatalogueEntry = {
   id: 'etherscan',
@@ -43,6 +43,9 @@ export const etherscan: CatalogueEntry = {
       outcome: 'restricted',
     },
   ],
+};
+
+export const etherscanFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free', requests: 3, per: 'second', asOf: 'docs 2026' },
     { tier: 'free', requests: 100_000, per: 'day', asOf: 'docs 2026' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const finnhub: CatalogueEntry = {
   id: 'finnhub',
@@ -11,6 +11,9 @@ export const finnhub: CatalogueEntry = {
   signed: false,
   bucketScope: 'key',
   errors: [{ status: 200, json: '$.error', match: 'API limit reached', outcome: 'rate-limited' }],
+};
+
+export const finnhubFacts: ProviderFacts = {
   knownLimits: [
     {
       tier: 'free',

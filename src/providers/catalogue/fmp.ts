@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const fmp: CatalogueEntry = {
   id: 'fmp',
@@ -28,6 +28,9 @@ export const fmp: CatalogueEntry = {
     { status: 200, json: '$["Error Message"]', match: 'Invalid API KEY', outcome: 'rejected' },
     { status: 402, outcome: 'restricted' },
   ],
+};
+
+export const fmpFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free', requests: 250, per: 'day', asOf: null },
     { tier: 'starter', requests: 300, per: 'minute', asOf: null },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const fred: CatalogueEntry = {
   id: 'fred',
@@ -15,6 +15,9 @@ export const fred: CatalogueEntry = {
     { status: 400, match: 'api_key is not (registered|a 32 character)', outcome: 'rejected' },
     { status: 423, outcome: 'rate-limited' },
   ],
+};
+
+export const fredFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'all keys', requests: 120, per: 'minute', asOf: 'third-party 2026-05 citing fred docs; memory' },
   ],

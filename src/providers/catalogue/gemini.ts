@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const gemini: CatalogueEntry = {
   id: 'gemini',
@@ -64,6 +64,9 @@ export const gemini: CatalogueEntry = {
   ],
   reset: { at: '00:00', timeZone: 'America/Los_Angeles' },
   probe: { method: 'GET', path: '/v1beta/models', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const geminiFacts: ProviderFacts = {
   knownLimits: [
     {
       tier: 'by tier and model',

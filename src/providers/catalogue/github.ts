@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const github: CatalogueEntry = {
   id: 'github',
@@ -37,6 +37,9 @@ export const github: CatalogueEntry = {
     },
   ],
   probe: { method: 'GET', path: '/rate_limit', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const githubFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'unauthenticated, per IP', requests: 60, per: 'hour', asOf: 'github/docs' },
     { tier: 'user token', requests: 5_000, per: 'hour', asOf: 'github/docs' },

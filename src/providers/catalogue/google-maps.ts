@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const googleMaps: CatalogueEntry = {
   id: 'google_maps',
@@ -27,6 +27,9 @@ export const googleMaps: CatalogueEntry = {
     { status: 200, json: '$.status', match: '^UNKNOWN_ERROR$', outcome: 'overloaded' },
     { status: 400, json: '$.error.details[*].reason', match: '^API_KEY_INVALID$', outcome: 'rejected' },
   ],
+};
+
+export const googleMapsFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: null,
   notes: [

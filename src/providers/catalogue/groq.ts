@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const groq: CatalogueEntry = {
@@ -33,6 +33,9 @@ export const groq: CatalogueEntry = {
     ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/openai/v1/models', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const groqFacts: ProviderFacts = {
   knownLimits: [
     {
       tier: 'by plan and model',

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const infura: CatalogueEntry = {
   id: 'infura',
@@ -28,6 +28,9 @@ export const infura: CatalogueEntry = {
     { status: 200, json: '$.error.code', match: '^(429|-32005)$', outcome: 'rate-limited' },
   ],
   reset: { at: '00:00', timeZone: 'UTC' },
+};
+
+export const infuraFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free', amount: '3,000,000 credits', per: 'day', asOf: 'docs' },
     { tier: 'free', amount: '500 credits', per: 'second', asOf: 'docs' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const kraken: CatalogueEntry = {
   id: 'kraken',
@@ -30,6 +30,9 @@ export const kraken: CatalogueEntry = {
       outcome: 'overloaded',
     },
   ],
+};
+
+export const krakenFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: null,
   notes: [

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const marketstack: CatalogueEntry = {
   id: 'marketstack',
@@ -26,6 +26,9 @@ export const marketstack: CatalogueEntry = {
     },
     { status: 200, json: '$.error.code', match: '^invalid_access_key$', outcome: 'rejected' },
   ],
+};
+
+export const marketstackFacts: ProviderFacts = {
   knownLimits: [{ tier: 'free', requests: 100, per: 'month', asOf: null }],
   poolTerms: null,
   notes: [

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const mistral: CatalogueEntry = {
@@ -31,6 +31,9 @@ export const mistral: CatalogueEntry = {
     ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const mistralFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free mode', amount: 'requests: see console', per: 'second', asOf: '2026-08-21' },
     { tier: 'by tier', amount: 'tokens: see console', per: 'minute/month', asOf: '2026-08-21' },

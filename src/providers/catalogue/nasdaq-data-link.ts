@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const nasdaqDataLink: CatalogueEntry = {
   id: 'nasdaq_data_link',
@@ -21,6 +21,9 @@ export const nasdaqDataLink: CatalogueEntry = {
       window: 'day',
     },
   ],
+};
+
+export const nasdaqDataLinkFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'anonymous', requests: 20, per: '10 minutes', asOf: 'docs' },
     { tier: 'anonymous', requests: 50, per: 'day', asOf: null },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const newsapi: CatalogueEntry = {
   id: 'newsapi',
@@ -21,6 +21,9 @@ export const newsapi: CatalogueEntry = {
     },
     { status: 426, outcome: 'restricted' },
   ],
+};
+
+export const newsapiFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'developer', requests: 100, per: '24 hours', asOf: 'message text in code' },
     { tier: 'developer', requests: 50, per: '12 hours', asOf: 'message text in code' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const openai: CatalogueEntry = {
@@ -87,6 +87,9 @@ export const openai: CatalogueEntry = {
     ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const openaiFacts: ProviderFacts = {
   knownLimits: [
     {
       tier: 'by usage tier and model',

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { computingRoutes, STREAM_END } from '../openai-compatible.js';
 
 export const openrouter: CatalogueEntry = {
@@ -44,6 +44,9 @@ export const openrouter: CatalogueEntry = {
   ],
   reset: { at: '00:00', timeZone: 'UTC' },
   probe: { method: 'GET', path: '/api/v1/key', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const openrouterFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free models', requests: 20, per: 'minute', asOf: '2026-08-22' },
     { tier: 'free models, <10 credits bought', requests: 50, per: 'day', asOf: '2026-08-22' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const openweather: CatalogueEntry = {
   id: 'openweather',
@@ -19,6 +19,9 @@ export const openweather: CatalogueEntry = {
     },
     { status: 401, json: '$.message', match: 'separate subscription', outcome: 'restricted' },
   ],
+};
+
+export const openweatherFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free', requests: 60, per: 'minute', asOf: 'code notes' },
     { tier: 'free', requests: 1_000_000, per: 'month', asOf: null },

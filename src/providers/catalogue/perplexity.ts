@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { STREAM_ERRORS } from '../openai-compatible.js';
 
 export const perplexity: CatalogueEntry = {
@@ -21,6 +21,9 @@ export const perplexity: CatalogueEntry = {
     { status: 409, outcome: 'overloaded' },
     ...STREAM_ERRORS,
   ],
+};
+
+export const perplexityFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'Agent API tier 0', requests: 50, per: 'minute', asOf: 'docs 2026' },
     { tier: 'Agent API tier 1', requests: 150, per: 'minute', asOf: 'docs 2026' },

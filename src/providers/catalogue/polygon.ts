@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const polygon: CatalogueEntry = {
   id: 'polygon',
@@ -20,6 +20,9 @@ export const polygon: CatalogueEntry = {
     },
     { status: 200, json: '$.status', match: '^NOT_AUTHORIZED$', outcome: 'restricted' },
   ],
+};
+
+export const polygonFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free', requests: 5, per: 'minute', asOf: 'massive.com knowledge base' },
     {

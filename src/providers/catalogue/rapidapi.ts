@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const rapidapi: CatalogueEntry = {
   id: 'rapidapi',
@@ -35,6 +35,9 @@ export const rapidapi: CatalogueEntry = {
     },
     { status: 403, json: '$.message', match: 'Invalid API key', outcome: 'rejected' },
   ],
+};
+
+export const rapidapiFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: null,
   notes: [

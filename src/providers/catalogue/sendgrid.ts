@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const sendgrid: CatalogueEntry = {
   id: 'sendgrid',
@@ -15,6 +15,9 @@ export const sendgrid: CatalogueEntry = {
     { status: 401, match: 'Maximum credits exceeded', outcome: 'quota-exhausted' },
   ],
   probe: { method: 'GET', path: '/v3/scopes', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const sendgridFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: null,
   notes: [

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const serpapi: CatalogueEntry = {
   id: 'serpapi',
@@ -21,6 +21,9 @@ export const serpapi: CatalogueEntry = {
     { status: 403, outcome: 'rejected' },
   ],
   probe: { method: 'GET', path: '/account', everyMs: 3_600_000, dailyBudget: 12 },
+};
+
+export const serpapiFacts: ProviderFacts = {
   knownLimits: [{ tier: 'free', requests: 250, per: 'month', asOf: null }],
   poolTerms: null,
   notes: [

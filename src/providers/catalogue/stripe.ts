@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const stripe: CatalogueEntry = {
   id: 'stripe',
@@ -19,6 +19,9 @@ export const stripe: CatalogueEntry = {
     { status: 409, outcome: 'overloaded', scope: 'request' },
   ],
   probe: { method: 'GET', path: '/v1/balance', everyMs: 3_600_000, dailyBudget: 12 },
+};
+
+export const stripeFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'live', requests: 100, per: 'second', asOf: 'quoted from docs in code, 2026' },
     { tier: 'sandbox/test', requests: 25, per: 'second', asOf: 'quoted from docs in code, 2026' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const tavily: CatalogueEntry = {
   id: 'tavily',
@@ -13,6 +13,9 @@ export const tavily: CatalogueEntry = {
   repeatable: ['POST /search', 'POST /extract', 'POST /crawl', 'POST /map'],
   errors: [{ status: [432, 433], outcome: 'quota-exhausted' }],
   probe: { method: 'GET', path: '/usage', everyMs: 3_600_000, dailyBudget: 6 },
+};
+
+export const tavilyFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'development key', requests: 100, per: 'minute', asOf: 'docs 2026' },
     { tier: 'production key', requests: 1_000, per: 'minute', asOf: 'docs 2026' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const tiingo: CatalogueEntry = {
   id: 'tiingo',
@@ -40,6 +40,9 @@ export const tiingo: CatalogueEntry = {
     },
     { status: 403, match: 'Invalid token|not authori[sz]ed', outcome: 'rejected' },
   ],
+};
+
+export const tiingoFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'free', requests: 50, per: 'hour', asOf: 'third-party 2026-05' },
     { tier: 'free', requests: 1_000, per: 'day', asOf: null },

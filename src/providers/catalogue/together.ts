@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const together: CatalogueEntry = {
@@ -21,6 +21,9 @@ export const together: CatalogueEntry = {
     ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/v1/models', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const togetherFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'dynamic', amount: 'requests and tokens: adapts to usage', per: 'second', asOf: '2026' },
   ],

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const twelveData: CatalogueEntry = {
   id: 'twelve_data',
@@ -35,6 +35,9 @@ export const twelveData: CatalogueEntry = {
   ],
   reset: { at: '00:00', timeZone: 'UTC' },
   probe: { method: 'GET', path: '/api_usage', everyMs: 3_600_000, dailyBudget: 6 },
+};
+
+export const twelveDataFacts: ProviderFacts = {
   knownLimits: [
     { tier: 'basic', amount: '8 credits', per: 'minute', asOf: 'changelog 2026' },
     { tier: 'basic', amount: '800 credits', per: 'day', asOf: 'changelog 2026' },

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 import { computingRoutes, STREAM_END, STREAM_ERRORS } from '../openai-compatible.js';
 
 export const xai: CatalogueEntry = {
@@ -21,6 +21,9 @@ export const xai: CatalogueEntry = {
     ...STREAM_ERRORS,
   ],
   probe: { method: 'GET', path: '/v1/api-key', everyMs: 300_000, dailyBudget: 48 },
+};
+
+export const xaiFacts: ProviderFacts = {
   knownLimits: [
     {
       tier: 'by tier (cumulative spend since 2026-01-01) and model',

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../catalogue-entry.js';
+import type { CatalogueEntry, ProviderFacts } from '../catalogue-entry.js';
 
 export const yahooFinance: CatalogueEntry = {
   id: 'yahoo_finance',
@@ -16,6 +16,9 @@ export const yahooFinance: CatalogueEntry = {
     { status: [401, 403], match: 'crumb', outcome: 'bad-request' },
     { status: 403, outcome: 'restricted', scope: 'egress' },
   ],
+};
+
+export const yahooFinanceFacts: ProviderFacts = {
   knownLimits: [],
   poolTerms: 'Unofficial API.',
   notes: [
