@@ -1,7 +1,6 @@
 // Runs the tests of all that touches the platform on the other Node versions that are supported. Each comes from the
 // npm package `node`, into .tmp/. Arguments: versions (default: 22 24 26); with `--matrix` only the client matrix runs,
-// where no version is named on this
-// Node as well; with `--quick` too, it leaves out the redirects.
+// where no version is named on this Node as well; with `--quick` it leaves out the redirects.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
