@@ -29,7 +29,9 @@ describe.each(VERSIONS)('undici %i', (version) => {
   const { request, ...functions } = functionsOf(undici);
   const { Agent, Client, Pool } = undici;
   // The handlers of undici 8 have the newer interface only.
-  const old = version < 8 ? it : it.skip;
+  const old = (title: string, test: () => Promise<void>): void => {
+    if (version < 8) it(title, test);
+  };
 
   old('tells a handler of one request, whatever became of its attempts', async () => {
     const { origin, seen } = await managed({ keys: BAD_BAD_GOOD });
