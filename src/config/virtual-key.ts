@@ -11,10 +11,10 @@ import type { Configuration } from './configuration.js';
  */
 const SHAPES: Readonly<Record<string, string>> = {
   alchemy: '{32}',
-  'alpha-vantage': '{16A}',
+  alpha_vantage: '{16A}',
   anthropic: 'sk-ant-api03-{95}',
-  'azure-openai': '{32x}',
-  'brave-search': 'BSA{28}',
+  azure_openai: '{32x}',
+  brave_search: 'BSA{28}',
   coingecko: 'CG-{24}',
   coinmarketcap: '{8x}-{4x}-{4x}-{4x}-{12x}',
   cryptocompare: '{64x}',
@@ -25,12 +25,12 @@ const SHAPES: Readonly<Record<string, string>> = {
   fred: '{32x}',
   gemini: 'AIza{35}',
   github: 'ghp_{36}',
-  'google-maps': 'AIza{35}',
+  google_maps: 'AIza{35}',
   groq: 'gsk_{52}',
   infura: '{32x}',
   marketstack: '{32x}',
   mistral: '{32}',
-  'nasdaq-data-link': '{20}',
+  nasdaq_data_link: '{20}',
   newsapi: '{32x}',
   openai: 'sk-{48}',
   openrouter: 'sk-or-v1-{64x}',
@@ -44,7 +44,7 @@ const SHAPES: Readonly<Record<string, string>> = {
   tavily: 'tvly-{32}',
   tiingo: '{40x}',
   together: '{64x}',
-  'twelve-data': '{32x}',
+  twelve_data: '{32x}',
   xai: 'xai-{80}',
 };
 

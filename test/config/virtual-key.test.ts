@@ -14,7 +14,10 @@ describe('a virtual key', () => {
   it.each([
     ['openai', /^sk-[a-z0-9]{48}$/],
     ['anthropic', /^sk-ant-api03-[a-z0-9]{95}$/],
-    ['alpha-vantage', /^[A-Z0-9]{16}$/],
+    ['alpha_vantage', /^[A-Z0-9]{16}$/],
+    ['brave_search', /^BSA[a-z0-9]{28}$/],
+    ['google_maps', /^AIza[a-z0-9]{35}$/],
+    ['twelve_data', /^[0-9a-f]{32}$/],
     ['finnhub', /^[a-z0-9]{40}$/],
     ['coinmarketcap', /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/],
     ['newsapi', /^[0-9a-f]{32}$/],
