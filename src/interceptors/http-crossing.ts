@@ -40,12 +40,13 @@ export function requestElsewhere(
 
 /** `head`: as the application made it. */
 export function headElsewhere(head: string, translation: Translation): string {
-  const { origin, path, dropHeaders, setHeaders, body } = translation;
+  const { origin, path, dropHeaders, holdsKey, setHeaders, body } = translation;
   const [requestLine = '', ...lines] = head.split('\r\n');
   const [method = 'GET'] = requestLine.split(' ', 1);
   const kept = lines.filter((line) => {
     const name = nameOf(line);
-    return name !== '' && !FRAMING.has(name) && !dropHeaders.has(name) && !Object.hasOwn(setHeaders, name);
+    if (name === '' || FRAMING.has(name) || Object.hasOwn(setHeaders, name)) return false;
+    return !dropHeaders.has(name) && !holdsKey(line);
   });
   const hadBody = lines.some((line) => ['content-length', 'transfer-encoding'].includes(nameOf(line)));
   const length = body?.length ?? (hadBody ? 0 : undefined);

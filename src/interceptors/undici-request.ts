@@ -79,9 +79,12 @@ const NO_FIELDS: Fields = {};
 
 /** The request for another provider. */
 export function translated(options: DispatchOptions, translation: Translation): OwnOptions {
-  const { origin, path, dropHeaders, setHeaders, body } = translation;
-  const isDropped = (name: string): boolean =>
-    OF_CONNECTION.has(name) || name in setHeaders || dropHeaders.has(name);
+  const { origin, path, dropHeaders, holdsKey, setHeaders, body } = translation;
+  const isDropped = (name: string, value: unknown): boolean =>
+    OF_CONNECTION.has(name) ||
+    name in setHeaders ||
+    dropHeaders.has(name) ||
+    [value].flat().some((text) => holdsKey(textOf(text) ?? ''));
   const kept = new DispatchedHeaders(options.headers).without(isDropped);
   return {
     ...attemptOptions(options),
@@ -137,11 +140,11 @@ export class DispatchedHeaders implements Iterable<readonly [string, string]> {
     return own;
   }
 
-  /** A flat list without those whose name, in lower case, is dropped. */
-  without(isDropped: (name: string) => boolean): unknown[] {
+  /** A flat list without those that are dropped; names in lower case. */
+  without(isDropped: (name: string, value: unknown) => boolean): unknown[] {
     const kept: unknown[] = [];
     this.#visit((name, value) => {
-      if (!isDropped(name.toLowerCase())) kept.push(name, value);
+      if (!isDropped(name.toLowerCase(), value)) kept.push(name, value);
     });
     return kept;
   }

@@ -73,6 +73,7 @@ export class ServiceCrossing implements Crossing {
       origin: new URL(to.baseUrl).origin,
       path: newPath,
       dropHeaders: this.#left,
+      holdsKey: (value) => this.holdsKey(value),
       setHeaders: keyHeader(to.auth, lease.apiKey),
       body: body === undefined || name === undefined ? body : withModel(body, name),
     };

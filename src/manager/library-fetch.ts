@@ -206,7 +206,7 @@ function requestFor(crossing: ServiceCrossing | undefined, path: string, init: R
         return placeKey(lease, new URL(home.baseUrl).origin, homePath, { ...init, headers });
       const changed = new Headers(headers);
       for (const name of [...translated.dropHeaders, 'content-length', 'host']) changed.delete(name);
-      for (const [name, value] of headers) if (crossing.holdsKey(value)) changed.delete(name);
+      for (const [name, value] of headers) if (translated.holdsKey(value)) changed.delete(name);
       for (const [name, value] of Object.entries(translated.setHeaders)) changed.set(name, value);
       const content =
         translated.body === undefined ? {} : { body: translated.body as NonNullable<RequestInit['body']> };

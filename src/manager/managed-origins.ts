@@ -28,6 +28,8 @@ export interface Translation {
   readonly path: string;
   /** Names in lower case; none of these headers of the request goes along. */
   readonly dropHeaders: ReadonlySet<string>;
+  /** Whether a header's value holds a key of the first provider; such a one does not go along, whatever its name. */
+  readonly holdsKey: (value: string) => boolean;
   /** Names in lower case; the key is among them where it goes into a header. */
   readonly setHeaders: Readonly<Record<string, string>>;
   /** Undefined where there is none. */

@@ -140,6 +140,18 @@ describe('a request that another provider answers', () => {
     expect(JSON.stringify(visible)).not.toContain('other');
   });
 
+  it('leaves every header behind that holds a key of the first one', async () => {
+    const both = await pair();
+    const headers = {
+      ...post.headers,
+      'x-forwarded-key': 'Token home-key',
+      referer: `${both.url}&key=home-key`,
+    };
+    const answer = await echoOf(http.request(both.url, { ...post, headers }).end(ORDER));
+    expectTranslated(answer, both);
+    expect(JSON.stringify(answer.headers)).not.toContain('home-key');
+  });
+
   it.each(['as one piece', 'in chunks', 'from a stream'])('with a body %s', async (how) => {
     const both = await pair();
     const request = http.request(both.url, post);

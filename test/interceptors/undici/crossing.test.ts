@@ -108,6 +108,14 @@ describe('a request that another provider answers', () => {
     expect(both.other.requests).toHaveLength(1);
   });
 
+  it('leaves every header behind that holds a key of the first one', async () => {
+    const both = await pair();
+    const headers = { ...post.headers, 'x-forwarded-key': 'Token home-key' };
+    const answer = (await (await fetch(both.url, { ...post, headers })).json()) as Echo;
+    expectTranslated(answer, both);
+    expect(JSON.stringify(answer.headers)).not.toContain('home-key');
+  });
+
   it.each(VERSIONS)('through undici %i', async (version) => {
     const both = await pair();
     const { Agent, request } = load(version);
