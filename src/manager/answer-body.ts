@@ -1,4 +1,5 @@
 import { PEEK_BYTES } from '../providers/body-peek.js';
+import { hasSpoken } from '../providers/first-events.js';
 import type { Stall } from './stall.js';
 
 /** The body of an answer of `fetch`, read under the limits of its provider. */
@@ -65,7 +66,7 @@ export class AnswerBody {
   }
 
   #holdsEvent(): boolean {
-    return /(?:\r\n\r\n|\n\n|\r\r)/.test(Buffer.concat(this.#held).toString('latin1'));
+    return hasSpoken(Buffer.concat(this.#held).toString());
   }
 
   async #read(): Promise<void> {

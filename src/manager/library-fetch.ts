@@ -1,5 +1,6 @@
 /** `manager.fetch`: the attempt engine around `fetch`. */
 import { peekText } from '../providers/body-peek.js';
+import { isEventStream } from '../providers/rule-match.js';
 import { keyHeader, prefixOf } from '../providers/translation.js';
 import { AnswerBody } from './answer-body.js';
 import { AnswerLimits } from './answer-limits.js';
@@ -121,8 +122,7 @@ class FetchAttempt {
     const head = { status, header };
     const step = await this.#exchange.afterHead(this.#lease, head);
     if (step.do === 'peek') {
-      const isEventStream = header('content-type')?.includes('event-stream') === true;
-      const beginning = await body?.beginning(isEventStream);
+      const beginning = await body?.beginning(isEventStream(head));
       return this.#exchange.afterBody(this.#lease, head, peekText(beginning ?? new Uint8Array(), undefined));
     }
     if (step.do !== 'collect') return step;
