@@ -1,3 +1,4 @@
+import type { Census, Fence, Fleet, Presence } from './fleet.js';
 import type { Health } from './health.js';
 import type { QuotaWindow } from './quota.js';
 
@@ -59,8 +60,26 @@ export interface LeaseGrant {
   readonly validUntil: number;
   /** Permits that are left after this grant, in the tightest window. */
   readonly left: number;
+  /** The same for each window of the request. */
+  readonly leftInWindows: readonly number[];
   /** Where nothing was granted: the soonest moment at which something may be. */
   readonly retryAt: number;
+  /**
+   * Later than now: what others spent while they could not ask is not all told yet (`charge` with `cautionMs`).
+   * Nothing is granted until then; each member keeps to its fair share, and charges it. Otherwise 0.
+   */
+  readonly cautiousUntil: number;
+}
+
+/** Permits that were spent without a lease, while the store could not be asked. */
+export interface Charged {
+  readonly bucket: string;
+  readonly windows: readonly QuotaWindow[];
+  /** Chosen by the member, unique for ever. Told twice it counts once; `settle` takes it as any other lease. */
+  readonly leaseId: string;
+  readonly permits: number;
+  /** The latest moment at which the provider may have counted them. */
+  readonly countedAt: number;
 }
 
 /** What became of permits of one lease. */
@@ -96,15 +115,32 @@ export interface Store {
   open(): MaybePromise<StoredState>;
   /** The time that all members of this store agree on. */
   now(): number;
-  /** Stores transitions, merging with what others wrote (`mergeHealth`); returns what then stands. */
-  publish(records: readonly HealthRecord[]): MaybePromise<readonly HealthRecord[]>;
+  /**
+   * Stores transitions, merging with what others wrote (`mergeHealth`); returns what then stands. With a fence it
+   * fails with `KEYMUX_FENCED`, and stores nothing, unless that leadership stands.
+   */
+  publish(records: readonly HealthRecord[], fence?: Fence): MaybePromise<readonly HealthRecord[]>;
   /** Calls back with records that other members changed. */
   watch(onChange: (records: readonly HealthRecord[]) => void): () => void;
+  /**
+   * Fails with `KEYMUX_STORE_FORGOT` where the store lost what it knew of the bucket since this member last asked;
+   * `charge` then tells it anew.
+   */
   lease(request: LeaseRequest): MaybePromise<LeaseGrant>;
   settle(settlements: readonly Settlement[]): MaybePromise<void>;
+  /**
+   * Charges permits that were spent without a lease, whatever the limits are. `cautionMs`: for so long nobody is
+   * granted anything of these buckets, since others have yet to tell what they spent; with `permits` 0 nothing else happens.
+   */
+  charge(charges: readonly Charged[], options: { readonly cautionMs: number }): MaybePromise<void>;
   addUsage(deltas: readonly UsageDelta[]): MaybePromise<void>;
   /** The usage of all members together. */
   usage(): MaybePromise<readonly UsageTotal[]>;
+  /** Says that a member is there, elects the leader of its group where there is none, and tells of the others. */
+  beat(presence: Presence): MaybePromise<Fleet>;
+  /** The member goes: it is not counted any more, and another leads. Its leases stand until they end or are settled. */
+  leave(memberId: string): MaybePromise<void>;
+  census(): MaybePromise<Census>;
   /** Writes out what is pending and lets go of every handle. May be called twice. */
   close(): MaybePromise<void>;
 }

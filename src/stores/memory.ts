@@ -1,6 +1,8 @@
 import { nextPermitAt, permitsLeft } from '../core/quota.js';
 import type { Charge } from '../core/quota.js';
+import type { Census, Fleet, Presence } from '../core/fleet.js';
 import type {
+  Charged,
   HealthRecord,
   LeaseGrant,
   LeaseRequest,
@@ -81,11 +83,27 @@ class MemoryStore implements Store {
     const granted = Math.min(want, left);
     const validUntil = now + ttlMs;
     if (granted === 0) {
-      return { leaseId: '', granted, validUntil, left, retryAt: nextPermitAt(windows, charges, now) };
+      return {
+        leaseId: '',
+        granted,
+        validUntil,
+        left,
+        leftInWindows: [],
+        retryAt: nextPermitAt(windows, charges, now),
+        cautiousUntil: 0,
+      };
     }
     const leaseId = String(this.#nextLease++);
     bucket.leases.set(leaseId, { permits: granted, countedAt: validUntil + slackMs });
-    return { leaseId, granted, validUntil, left: left - granted, retryAt: now };
+    return {
+      leaseId,
+      granted,
+      validUntil,
+      left: left - granted,
+      leftInWindows: [],
+      retryAt: now,
+      cautiousUntil: 0,
+    };
   }
 
   settle(settlements: readonly Settlement[]): void {
@@ -112,6 +130,20 @@ class MemoryStore implements Store {
   usage(): readonly UsageTotal[] {
     this.#requireOpen();
     return [...this.#usage.values()];
+  }
+
+  charge(_charges: readonly Charged[]): void {
+    this.#requireOpen();
+  }
+
+  beat(_presence: Presence): Fleet {
+    return { size: 1, rank: 0, reunionUntil: 0 };
+  }
+
+  leave(_memberId: string): void {}
+
+  census(): Census {
+    return { at: this.now(), members: [], leaders: [], leases: [] };
   }
 
   close(): void {

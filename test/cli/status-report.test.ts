@@ -27,7 +27,11 @@ function managerOn(failure?: Error): KeyManager {
     lease: orFail((request) => inner.lease(request)),
     settle: (settlements) => inner.settle(settlements),
     addUsage: (deltas) => inner.addUsage(deltas),
+    charge: (charges, options) => inner.charge(charges, options),
     usage: orFail(() => inner.usage()),
+    beat: (presence) => inner.beat(presence),
+    leave: (memberId) => inner.leave(memberId),
+    census: () => inner.census(),
     close: () => inner.close(),
   };
   const keys = ['a', 'b'].map((id) => ({ id, value: `env:KEY_${id.toUpperCase()}`, bucket: 'shared' }));

@@ -1,4 +1,6 @@
+import type { Census, Fence, Fleet, Presence } from '#keymux/core/fleet.js';
 import type {
+  Charged,
   HealthRecord,
   LeaseGrant,
   LeaseRequest,
@@ -10,7 +12,8 @@ import type {
   UsageTotal,
 } from '#keymux/core/ports.js';
 
-type Operation = 'open' | 'publish' | 'lease' | 'settle' | 'addUsage' | 'usage';
+type Operation =
+  'open' | 'publish' | 'lease' | 'settle' | 'charge' | 'addUsage' | 'usage' | 'beat' | 'census';
 
 /** A real store that fails, or takes its time, on command, and keeps a log of what it was asked. */
 export class FaultyStore implements Store {
@@ -18,6 +21,8 @@ export class FaultyStore implements Store {
   shared: boolean;
   readonly leases: LeaseRequest[] = [];
   readonly settlements: Settlement[] = [];
+  readonly charges: Charged[] = [];
+  readonly presences: Presence[] = [];
   readonly published: (readonly HealthRecord[])[] = [];
   beforeClose: (() => MaybePromise<unknown>) | undefined;
   readonly #store: Store;
@@ -63,9 +68,9 @@ export class FaultyStore implements Store {
     return this.#store.now();
   }
 
-  publish(records: readonly HealthRecord[]): MaybePromise<readonly HealthRecord[]> {
+  publish(records: readonly HealthRecord[], fence?: Fence): MaybePromise<readonly HealthRecord[]> {
     this.published.push(records);
-    return this.#do('publish', () => this.#store.publish(records));
+    return this.#do('publish', () => this.#store.publish(records, fence));
   }
 
   watch(onChange: (records: readonly HealthRecord[]) => void): () => void {
@@ -81,6 +86,24 @@ export class FaultyStore implements Store {
   settle(settlements: readonly Settlement[]): MaybePromise<void> {
     this.settlements.push(...settlements);
     return this.#do('settle', () => this.#store.settle(settlements));
+  }
+
+  charge(charges: readonly Charged[], options: { readonly cautionMs: number }): MaybePromise<void> {
+    this.charges.push(...charges);
+    return this.#do('charge', () => this.#store.charge(charges, options));
+  }
+
+  beat(presence: Presence): MaybePromise<Fleet> {
+    this.presences.push(presence);
+    return this.#do('beat', () => this.#store.beat(presence));
+  }
+
+  leave(memberId: string): MaybePromise<void> {
+    return this.#store.leave(memberId);
+  }
+
+  census(): MaybePromise<Census> {
+    return this.#do('census', () => this.#store.census());
   }
 
   addUsage(deltas: readonly UsageDelta[]): MaybePromise<void> {

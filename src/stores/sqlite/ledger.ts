@@ -47,12 +47,28 @@ export class Ledger {
     const granted = Math.min(want, left);
     const validUntil = now + ttlMs;
     if (granted === 0) {
-      return { leaseId: '', granted, validUntil, left, retryAt: this.#retryAt(request, now) };
+      return {
+        leaseId: '',
+        granted,
+        validUntil,
+        left,
+        leftInWindows: [],
+        retryAt: this.#retryAt(request, now),
+        cautiousUntil: 0,
+      };
     }
     const leaseId = `${this.#prefix}:${String(this.#nextLease++)}`;
     this.#insertLease.run(bucket, leaseId, this.#member, granted, validUntil + slackMs, now);
     this.#tidy(request, now);
-    return { leaseId, granted, validUntil, left: left - granted, retryAt: now };
+    return {
+      leaseId,
+      granted,
+      validUntil,
+      left: left - granted,
+      leftInWindows: [],
+      retryAt: now,
+      cautiousUntil: 0,
+    };
   }
 
   settle(settlements: readonly Settlement[]): void {

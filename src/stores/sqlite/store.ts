@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { KeymuxError } from '../../core/errors.js';
+import type { Census, Fleet, Presence } from '../../core/fleet.js';
 import type {
+  Charged,
   HealthRecord,
   LeaseGrant,
   LeaseRequest,
@@ -136,6 +138,20 @@ class SqliteStore implements Store {
     const connection = this.#use();
     if (connection === undefined) return this.#fallen().usage();
     return connection.run((session) => session.usage.all());
+  }
+
+  charge(_charges: readonly Charged[]): MaybePromise<void> {
+    throw notOpenError();
+  }
+
+  beat(_presence: Presence): MaybePromise<Fleet> {
+    throw notOpenError();
+  }
+
+  leave(_memberId: string): MaybePromise<void> {}
+
+  census(): MaybePromise<Census> {
+    throw notOpenError();
   }
 
   close(): MaybePromise<void> {

@@ -9,7 +9,7 @@ export const DAY: QuotaWindow = { requests: 5, perMs: 86_400_000 };
 const POLL_MS = 2;
 
 export function methodCalls(store: Store): (readonly [string, () => unknown])[] {
-  const grant: LeaseGrant = { leaseId: 'x', granted: 1, validUntil: 0, left: 0, retryAt: 0 };
+  const grant: LeaseGrant = { leaseId: 'x', granted: 1, validUntil: 0, left: 0, leftInWindows: [0], retryAt: 0, cautiousUntil: 0 };
   return [
     ['publish', () => store.publish([record('key:a', healthy(1))])],
     ['watch', () => store.watch(() => {})],
