@@ -1,5 +1,5 @@
-// What a request waits for its permit while the SQLite file cannot be used: the file is gone and cannot come back, or
-// another process holds its lock. A request that gets none is lost.
+// What a request waits for its permit while the store cannot be used: the SQLite file is gone and cannot come back, or
+// another process holds its lock; Redis is frozen, killed, or refuses everybody. A request that gets none is lost.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createKeyManager } from '../dist/index.js';
-import { delay, elapsedMs, figure, publish, row } from './measurements.mjs';
+import { delay, elapsedMs, figure, percentile, publish, row } from './measurements.mjs';
+import { startRedis } from './redis-server.mjs';
 
 const OUTAGE_MS = 3_000;
 const REQUEST_EVERY_MS = 20;
@@ -31,20 +32,46 @@ function holdLock(path) {
   process.send('ready');
 }
 
-/** Each begins an outage of the file and returns how it ends. */
+const sqlite = (begin) => async (scratch, name) => {
+  const path = join(scratch, `${name}.db`);
+  return { store: { type: 'sqlite', path }, begin: () => begin(path), close: () => {} };
+};
+
+const redis = (begin) => async () => {
+  const server = await startRedis();
+  return {
+    store: { type: 'redis', url: server.url },
+    begin: () => begin(server),
+    close: () => server.stop(),
+  };
+};
+
+/** Each makes a store, begins its outage, and returns how that ends. */
 const outages = {
-  'the file is gone': async (path) => {
+  'the SQLite file is gone': sqlite((path) => {
     for (const end of ['', '-wal', '-shm']) rmSync(path + end, { force: true });
     mkdirSync(path);
     return () => rmSync(path, { recursive: true });
-  },
-  'the file is locked': async (path) => {
+  }),
+  'the SQLite file is locked': sqlite(async (path) => {
     const holder = fork(fileURLToPath(import.meta.url), ['hold', path]);
     await once(holder, 'message');
     holder.send('lock');
     await once(holder, 'message');
     return () => holder.disconnect();
-  },
+  }),
+  'Redis is frozen': redis((server) => {
+    server.pause();
+    return () => server.resume();
+  }),
+  'Redis is killed': redis(async (server) => {
+    await server.kill();
+    return () => server.start();
+  }),
+  'Redis refuses (out of memory)': redis(async (server) => {
+    await server.configure('maxmemory', '1');
+    return () => server.configure('maxmemory', '0');
+  }),
 };
 
 async function waitsDuring(manager, forMs) {
@@ -72,37 +99,43 @@ async function waitsDuring(manager, forMs) {
   return { waits, lost };
 }
 
+function managerOn(store, limit, scratch) {
+  return createKeyManager({
+    env: { BENCH_API_KEY: 'bench-key-one', BENCH_API_KEY_2: 'bench-key-two' },
+    cwd: scratch,
+    logger: { warn: () => {}, info: () => {} },
+    config: {
+      store,
+      providers: { bench: { baseUrl: 'http://127.0.0.1:9100', env: ['BENCH_API_KEY'], limits: [limit] } },
+    },
+  });
+}
+
 async function measure() {
   const scratch = mkdtempSync(join(tmpdir(), 'keymux-bench-'));
   const groups = {};
   const figures = [];
-  for (const [what, begin] of Object.entries(outages)) {
+  for (const [what, prepare] of Object.entries(outages)) {
     for (const [how, limit] of Object.entries(LIMITS)) {
-      const path = join(scratch, `${what} ${how}.db`);
-      const manager = createKeyManager({
-        env: { BENCH_API_KEY: 'bench-key-one', BENCH_API_KEY_2: 'bench-key-two' },
-        cwd: scratch,
-        logger: { warn: () => {}, info: () => {} },
-        config: {
-          store: { type: 'sqlite', path },
-          providers: {
-            bench: { baseUrl: 'http://127.0.0.1:9100', env: ['BENCH_API_KEY'], limits: [limit] },
-          },
-        },
-      });
+      const { store, begin, close } = await prepare(scratch, `${what} ${how}`);
+      const manager = managerOn(store, limit, scratch);
       await manager.ready;
       const before = await waitsDuring(manager, OUTAGE_MS / 3);
-      const end = await begin(path);
+      const end = await begin();
       const during = await waitsDuring(manager, OUTAGE_MS);
-      end();
+      await end();
       const after = await waitsDuring(manager, OUTAGE_MS / 3);
       await manager.shutdown();
+      await close();
       groups[`${what}, permits ${how}`] = Object.entries({ before, during, after }).map(
         ([phase, { waits }]) => row(`wait for a permit, ${phase}`, 'ms', waits),
       );
       const lost = before.lost + during.lost + after.lost;
+      const extra = (share) => percentile(during.waits, share) - percentile(before.waits, share);
       figures.push(
         figure(`${what}, permits ${how}: requests lost`, lost, 1, ''),
+        figure(`${what}, permits ${how}: longer at p50`, extra(0.5), MAX_DELAY_MS, 'ms'),
+        figure(`${what}, permits ${how}: longer at p99`, extra(0.99), MAX_DELAY_MS, 'ms'),
         figure(`${what}, permits ${how}: longest wait`, Math.max(...during.waits), MAX_DELAY_MS, 'ms'),
       );
     }

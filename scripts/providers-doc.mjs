@@ -56,6 +56,11 @@ function origins(entry) {
   return entry.origins.map(code).join(', ');
 }
 
+function probeText({ method = 'GET', path, costsQuota = 'unknown', authenticated = true }) {
+  const cost = { no: 'costs nothing', yes: 'costs a request', unknown: 'may cost a request' }[costsQuota];
+  return `${code(`${method} ${path}`)} (${authenticated ? cost : 'without a key'})`;
+}
+
 const source = (text) => (text.startsWith('https://') ? text.replace(/^\S+/, '<$&>') : prose(text));
 
 function section(entry) {
@@ -87,7 +92,7 @@ function section(entry) {
     ),
     ...row('known limits', facts.knownLimits.map(limit).join('; ')),
     ...row('reset', reset && `${reset.at} ${reset.timeZone}`),
-    ...row('probe', probe && code(`${probe.method} ${probe.path}`)),
+    ...row('probe', probe && probeText(probe)),
     ...row(
       'protocol',
       protocol &&

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { reportCoverage } from './coverage.mjs';
-import { installClients } from './test-programs.mjs';
+import { installClients, installRedis } from './test-programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const coverageDir = join(root, 'coverage');
@@ -36,7 +36,7 @@ const isSeed = (arg, index) => arg.startsWith('--sequence.seed') || args[index -
 const isPartial = !args.every(isSeed);
 const seedArgs = args.some(isSeed) ? [] : [`--sequence.seed=${Date.now()}`];
 
-// Servers that the tests need (Redis) and that can be installed belong here, before the build.
+installRedis();
 installClients();
 
 const built = runNode([join(root, 'scripts/build.mjs')], process.env);

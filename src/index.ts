@@ -14,6 +14,7 @@ export type { Adapters, RunOptions } from './manager/library-calls.js';
 export type { EventName, KeymuxEvents, Listener } from './manager/events.js';
 export type {
   Explanation,
+  FleetSnapshot,
   KeySnapshot,
   ProviderSnapshot,
   ServiceSnapshot,

@@ -8,6 +8,7 @@ import type { Check } from './doctor/check.js';
 import { clientChecks } from './doctor/client-checks.js';
 import { configurationChecks, keyChecks, virtualChecks } from './doctor/configuration-checks.js';
 import { nodeOptionsCheck, nodeVersionCheck } from './doctor/node-checks.js';
+import { redisChecks } from './doctor/redis-checks.js';
 import { modeCheck, storeCheck } from './doctor/state-checks.js';
 import { EXIT, rootOf } from './exit-codes.js';
 import { printable } from './display-width.js';
@@ -49,7 +50,9 @@ async function runDoctor(json: boolean): Promise<number> {
     add(...accountChecks(configuration));
     const modes = modeCheck(configuration);
     if (modes !== undefined) add(modes);
-    add(await storeCheck(configuration), ...(await bucketChecks(configuration)));
+    add(await storeCheck(configuration));
+    if (configuration.store.type === 'redis') add(...(await redisChecks(configuration.store)));
+    add(...(await bucketChecks(configuration)));
   }
   add(...(await clientChecks()));
   const failures = checks.filter(({ status }) => status === 'fail');

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { nearestName } from '../config/plain-names.js';
 import { KeymuxError } from '../core/errors.js';
 import { withManager } from './opened-manager.js';
-import type { OpenedManager } from './opened-manager.js';
+import type { OpenedManager, Trouble } from './opened-manager.js';
 import { statusReport } from './status-report.js';
 import { keyLines } from './status-view.js';
 import { coloursFor, note, print, printJson, stdoutColumns, typed, warn } from './terminal.js';
@@ -60,22 +60,16 @@ async function listKeys(json: boolean): Promise<void> {
 }
 
 async function changeKey(action: Action, wanted: string, json: boolean): Promise<void> {
-  let opened: OpenedManager | undefined;
-  const changed = await withManager(
-    async (manager) => {
-      opened = manager;
-      return applyTo(manager, action, wanted);
+  let lost: Trouble | undefined;
+  const changed = await withManager((opened) => applyTo(opened, action, wanted), {
+    onTrouble: (trouble) => {
+      if (trouble.kind === 'degraded') lost = trouble;
+      else warn(trouble.message, trouble.fix);
     },
-    {
-      onTrouble: ({ kind, message, fix }) => {
-        if (kind === 'state-set-aside') warn(message, fix);
-      },
-    },
-  );
-  // Only now is it written; or not, which is then among the troubles.
-  const trouble = opened?.troubles.find(({ kind }) => kind === 'degraded');
-  if (trouble !== undefined) {
-    throw new KeymuxError('KEYMUX_STORE_UNAVAILABLE', `Nothing was changed. ${trouble.message}`, trouble);
+  });
+  // Only now is it written; or not, which was told meanwhile.
+  if (lost !== undefined) {
+    throw new KeymuxError('KEYMUX_STORE_UNAVAILABLE', `Nothing was changed. ${lost.message}`, lost);
   }
   if (json) printJson({ ...changed, action });
   else note(`${changed.id} ${ACTIONS[action].done}; running programs see it at once`);

@@ -12,7 +12,7 @@ export interface Trouble extends StoreEvent {
 
 export interface OpenedManager {
   readonly manager: KeyManager;
-  /** Grows. */
+  /** Those that last: a lost store that is back is none any more. */
   readonly troubles: readonly Trouble[];
 }
 
@@ -28,9 +28,9 @@ export async function withManager<T>(
   // Lazy, so that nothing happens before somebody listens.
   const manager = new KeyManager(
     { logger: { warn: () => {}, info: () => {} } },
-    { recovery: 'lazy', ...(configuration === undefined ? {} : { configuration }) },
+    { recovery: 'lazy', observer: true, ...(configuration === undefined ? {} : { configuration }) },
   );
-  const troubles: Trouble[] = [];
+  let troubles: Trouble[] = [];
   for (const kind of ['degraded', 'state-set-aside'] as const) {
     manager.on(kind, (event) => {
       if (troubles.some(({ message }) => message === event.message)) return;
@@ -39,16 +39,26 @@ export async function withManager<T>(
       onTrouble(trouble);
     });
   }
+  manager.on('restored', () => {
+    troubles = troubles.filter(({ kind }) => kind !== 'degraded');
+  });
+  const opened: OpenedManager = {
+    manager,
+    get troubles() {
+      return troubles;
+    },
+  };
   try {
     await manager.recovered();
-    return await work({ manager, troubles });
+    return await work(opened);
   } finally {
     await manager.shutdown();
   }
 }
 
-/** Where the state of this configuration is kept; undefined where nothing outlives a process. */
+/** Where the state of this configuration is kept, without a password; undefined where nothing outlives a process. */
 export function placeOfState({ store }: Configuration): string | undefined {
-  if (store.type !== 'sqlite') return undefined;
+  if (store.type === 'memory') return undefined;
+  if (store.type === 'redis') return store.address;
   return store.path ?? join(stateDirectory(process.env), 'state.db');
 }

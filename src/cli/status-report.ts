@@ -9,6 +9,8 @@ import type {
 } from '../manager/inspection.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Member } from '../manager/members.js';
+import { fleetReport } from './fleet-report.js';
+import type { FleetReport } from './fleet-report.js';
 import { placeOfState } from './opened-manager.js';
 import type { OpenedManager } from './opened-manager.js';
 
@@ -16,6 +18,8 @@ import type { OpenedManager } from './opened-manager.js';
 export interface StatusReport {
   readonly at: number;
   readonly store: StoreStatus;
+  /** The processes that share the store; absent where none do, or where it cannot be asked. */
+  readonly fleet?: FleetReport;
   /** Files that were read. */
   readonly sources: readonly string[];
   readonly notes: readonly string[];
@@ -27,8 +31,10 @@ export interface StatusReport {
 export interface StoreStatus {
   readonly kind: string;
   readonly shared: boolean;
-  /** The file; absent where nothing is kept. */
+  /** The file, or the address without user and password; absent where nothing is kept. */
   readonly place?: string;
+  /** What every name in Redis begins with. */
+  readonly prefix?: string;
   /** What is wrong with it. */
   readonly trouble?: string;
 }
@@ -66,7 +72,9 @@ export async function statusReport({ manager, troubles }: OpenedManager): Promis
   const members = membersOf(manager);
   const usage = await usageBySubject(manager);
   const left = await peekPermits(manager);
+  const fleet = await fleetReport(manager.store);
   const snapshot: Snapshot = manager.inspect();
+  const { store } = manager.configuration;
   const place = placeOfState(manager.configuration);
   const trouble = troubles.at(-1)?.message;
   return {
@@ -74,8 +82,10 @@ export async function statusReport({ manager, troubles }: OpenedManager): Promis
     store: {
       ...snapshot.store,
       ...(place === undefined ? {} : { place }),
+      ...(store.type === 'redis' ? { prefix: store.prefix } : {}),
       ...(trouble === undefined ? {} : { trouble }),
     },
+    ...(fleet === undefined ? {} : { fleet }),
     sources: snapshot.sources,
     notes: snapshot.notes,
     services: snapshot.services,

@@ -1,7 +1,9 @@
 /** `status` for people: lines that fit into a number of columns. A state is told by symbol and word; colour adds. */
 import type { Explanation, KeySnapshot, ProviderSnapshot } from '../manager/inspection.js';
 import { cutToWidth, printable } from './display-width.js';
-import type { ExplanationReport, KeyStatus, StatusReport } from './status-report.js';
+import type { FleetReport } from './fleet-report.js';
+import { fleetText, leaseRows, memberRows } from './fleet-view.js';
+import type { ExplanationReport, KeyStatus, StatusReport, StoreStatus } from './status-report.js';
 import { renderTable } from './table.js';
 import type { Cell, Column } from './table.js';
 import type { Colours } from './terminal.js';
@@ -33,22 +35,40 @@ const CIRCUITS: Readonly<Record<ProviderSnapshot['circuit'], readonly [string, P
 const SOURCES = { stated: 'stated', guessed: 'guessed' } as const;
 
 export function statusLines(report: StatusReport, colours: Colours, columns: number): string[] {
-  const { at, store } = report;
+  const { at, store, fleet } = report;
   const cut = (text: string): string => cutToWidth(printable(text), columns);
-  const kept = store.shared ? (store.place ?? 'shared') : 'this process alone, nothing is kept';
   const title = (text: string): string => colours.bold(cut(text));
   return [
-    cut(`store     ${store.kind} (${kept})`),
+    cut(`store     ${store.kind} (${keptText(store)})`),
     ...(store.trouble === undefined ? [] : [colours.red(cut(`          ✗ ${store.trouble}`))]),
+    ...(fleet === undefined ? [] : [cut(`fleet     ${fleetText(fleet)}`)]),
     cut(`read      ${report.sources.length === 0 ? 'the environment' : report.sources.join(', ')}`),
     cut(`at        ${clockText(at, at)}`),
     ...section(title('services'), serviceRows(report, columns)),
     ...section(title('providers'), providerRows(report, colours, columns)),
     ...section(title('keys'), keyLines(report.keys, at, colours, columns)),
+    ...(fleet === undefined ? [] : fleetSections(fleet, title, colours, columns)),
     ...section(
       title('notes'),
       report.notes.map((text) => cut(`- ${text}`)),
     ),
+  ];
+}
+
+function keptText({ shared, place = 'shared', prefix = 'keymux' }: StoreStatus): string {
+  if (!shared) return 'this process alone, nothing is kept';
+  return prefix === 'keymux' ? place : `${place}, prefix ${prefix}`;
+}
+
+function fleetSections(
+  fleet: FleetReport,
+  title: (text: string) => string,
+  colours: Colours,
+  columns: number,
+): string[] {
+  return [
+    ...section(title('processes'), memberRows(fleet, colours, columns)),
+    ...section(title('leases'), leaseRows(fleet, columns)),
   ];
 }
 

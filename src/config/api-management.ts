@@ -7,12 +7,13 @@ import type { Environment } from './environment.js';
 import type { FileApiManagement, FileService, FileStore } from './file-content.js';
 import { readsLikeName, suggestion } from './plain-names.js';
 
-const WITHOUT_PROBES = 'has no effect in this version: keys are tried again by requests, not by probes';
+const SECOND_MS = 1_000;
 
 export interface EnvironmentSettings {
   /** Service name -> provider ids. */
   readonly priorities: ReadonlyMap<string, readonly string[]>;
   readonly failoverThreshold?: number;
+  readonly healthCheckIntervalMs?: number;
   readonly notes: readonly string[];
 }
 
@@ -42,10 +43,10 @@ export function readEnvironmentSettings(
     'a number from 0 to 1',
     (n) => n >= 0 && n <= 1,
   );
-  if (interval !== undefined) notes.push(`API_HEALTH_CHECK_INTERVAL ${WITHOUT_PROBES}`);
   return {
     priorities,
     ...(threshold === undefined ? {} : { failoverThreshold: threshold }),
+    ...(interval === undefined ? {} : { healthCheckIntervalMs: interval * SECOND_MS }),
     notes,
   };
 }
@@ -128,13 +129,17 @@ function invalidPriorities(fault: string): KeymuxError {
   return invalidVariable(PRIORITIES, fault, PRIORITIES_FIX);
 }
 
-function invalidVariable(name: string, fault: string, fix: string): KeymuxError {
+export function invalidVariable(name: string, fault: string, fix: string): KeymuxError {
   return new KeymuxError('KEYMUX_CONFIG_INVALID', `The environment variable ${name} ${fault}.`, { fix });
 }
 
 export interface ManagedSettings {
   readonly services: ReadonlyMap<string, FileService>;
   readonly store?: FileStore;
+  /** The shortest that any of its services has. */
+  readonly healthCheckIntervalMs?: number;
+  /** Nothing is to be probed. */
+  readonly withoutProbes: boolean;
   readonly notes: readonly string[];
 }
 
@@ -146,28 +151,21 @@ export function translateApiManagement(section: FileApiManagement): ManagedSetti
     services.set(name, { providers, failoverThreshold: stated.failover_threshold });
   }
   const persists = isOn(section.state_persistence);
+  const intervals = Object.values(section.providers ?? {}).flatMap(
+    ({ health_check_interval: seconds }) => seconds ?? [],
+  );
   return {
     services,
+    withoutProbes: isOn(section.health_monitoring) === false,
+    ...(intervals.length === 0 ? {} : { healthCheckIntervalMs: Math.min(...intervals) * SECOND_MS }),
     ...(persists === undefined ? {} : { store: { type: persists ? 'sqlite' : 'memory' } }),
-    notes: [
-      ...ALWAYS_ON.filter((option) => isOn(section[option]) === true).map(
-        (option) => `api_management.${option} changes nothing: that is how keymux works`,
-      ),
-      ...probeOptionsOf(section).map((option) => `${option} of api_management ${WITHOUT_PROBES}`),
-    ],
+    notes: ALWAYS_ON.filter((option) => isOn(section[option]) === true).map(
+      (option) => `api_management.${option} changes nothing: that is how keymux works`,
+    ),
   };
 }
 
-const ALWAYS_ON = ['global_failover', 'rate_limiting'] as const;
-
-function probeOptionsOf(section: FileApiManagement): string[] {
-  const services = Object.values(section.providers ?? {});
-  const hasInterval = services.some((stated) => stated.health_check_interval !== undefined);
-  return [
-    ...(section.health_monitoring === undefined ? [] : ['health_monitoring']),
-    ...(hasInterval ? ['health_check_interval'] : []),
-  ];
-}
+const ALWAYS_ON = ['global_failover', 'health_monitoring', 'rate_limiting'] as const;
 
 function isOn(value: boolean | { readonly enabled: boolean } | undefined): boolean | undefined {
   return typeof value === 'object' ? value.enabled : value;

@@ -1,5 +1,6 @@
 import type { Credential } from '../core/credential.js';
 import type { KnownProvider, ProviderDefinition } from '../core/provider.js';
+import type { Secret } from '../core/secret.js';
 import type { StrategyName } from '../core/select.js';
 
 export type Catalogue = ReadonlyMap<string, KnownProvider>;
@@ -28,11 +29,45 @@ export interface ServiceDefinition {
   readonly implicit: boolean;
 }
 
-export type StoreDefinition =
-  | { readonly type: 'memory' }
-  /** `path` is absolute; absent, the store chooses its place in the user's state directory. */
-  | { readonly type: 'sqlite'; readonly path?: string }
-  | { readonly type: 'redis'; readonly url: string };
+/** What a process does while it cannot ask the store: it spends its fair share, or nothing. */
+export type WhenLost = 'share' | 'stop';
+
+/** What members of a fleet agree on, whatever store they share. */
+interface FleetManners {
+  /** Default: `share`. */
+  readonly whenLost?: WhenLost;
+  /** How many processes to share with where the store has never answered. Default: 1. */
+  readonly members?: number;
+}
+
+export interface SqliteDefinition extends FleetManners {
+  readonly type: 'sqlite';
+  /** Absolute; absent, the store chooses its place in the user's state directory. */
+  readonly path?: string;
+}
+
+export interface RedisDefinition extends FleetManners {
+  readonly type: 'redis';
+  /** The whole address, with the password if there is one. */
+  readonly url: Secret;
+  /** The same as people may read it: without user and password. */
+  readonly address: string;
+  /** What every name in Redis begins with. */
+  readonly prefix: string;
+  readonly tls?: RedisTls;
+  /** What the names of keys are made with; the same on all hosts. */
+  readonly secret?: Secret;
+}
+
+/** Absolute paths of PEM files, and the name that the certificate of the server must have. */
+export interface RedisTls {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly serverName?: string;
+}
+
+export type StoreDefinition = { readonly type: 'memory' } | SqliteDefinition | RedisDefinition;
 
 /** Everything that was configured or discovered, validated. Holds keys only inside `Secret`. */
 export interface Configuration {
@@ -43,6 +78,8 @@ export interface Configuration {
   /** By provider, then by priority. */
   readonly credentials: readonly Credential[];
   readonly store: StoreDefinition;
+  /** How long a key or provider rests before it is probed, and between two probes at least. Milliseconds. */
+  readonly healthCheckIntervalMs: number;
   /** Absolute paths of the files that were read. */
   readonly sources: readonly string[];
   /** Plain remarks, such as `skipped the template value of OPENAI_API_KEY`. Never a key. */

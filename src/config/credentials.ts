@@ -103,7 +103,10 @@ function readKey(
 }
 
 /** What a program could read by name is kept from commands as well. */
-function withheldNames({ definitions, finder }: CredentialInput): Set<string> {
+export function withheldNames({
+  definitions,
+  finder,
+}: Pick<CredentialInput, 'definitions' | 'finder'>): Set<string> {
   const virtual = [...definitions.values()].filter(({ mode }) => mode === 'virtual');
   return new Set(virtual.flatMap((definition) => finder.namesOf(definition)));
 }

@@ -1,12 +1,13 @@
-import type { ErrorRule, StreamPolicy } from '../core/provider.js';
+import type { ErrorRule, ProbePolicy, StreamPolicy } from '../core/provider.js';
 import type { StrategyName } from '../core/select.js';
-import type { Catalogue } from './configuration.js';
+import type { Catalogue, RedisTls, WhenLost } from './configuration.js';
 
 /** The shape of a configuration file after validation; docs/configuration.md explains each option. */
 export interface FileContent {
   readonly services?: Readonly<Record<string, FileService>> | undefined;
   readonly providers?: Readonly<Record<string, FileProvider>> | undefined;
   readonly store?: FileStore | undefined;
+  readonly healthCheckIntervalMs?: number | undefined;
   readonly api_management?: FileApiManagement | undefined;
 }
 
@@ -32,6 +33,7 @@ export interface FileProvider {
   readonly errors?: readonly FileErrorRule[] | undefined;
   readonly retry?: FileRetry | undefined;
   readonly stream?: FileStream | undefined;
+  readonly probe?: FileProbe | undefined;
   readonly protocol?: FileProtocol | undefined;
   readonly strategy?: StrategyName | undefined;
 }
@@ -78,6 +80,11 @@ export interface FileRetry {
   readonly maxBodyBytes?: number | undefined;
 }
 
+/** What is stated replaces what the catalogue knows. */
+export type FileProbe = {
+  readonly [Option in keyof Omit<ProbePolicy, 'headers'>]?: ProbePolicy[Option] | undefined;
+};
+
 export type FileStream = { readonly [Option in keyof StreamPolicy]?: StreamPolicy[Option] | undefined };
 
 export interface FileProtocol {
@@ -86,10 +93,27 @@ export interface FileProtocol {
   readonly pathPrefix?: string | undefined;
 }
 
-export type FileStore =
-  | { readonly type: 'memory' }
-  | { readonly type: 'sqlite'; readonly path?: string | undefined }
-  | { readonly type: 'redis'; readonly url: string };
+interface FileManners {
+  readonly whenLost?: WhenLost | undefined;
+  readonly members?: number | undefined;
+}
+
+export interface FileSqlite extends FileManners {
+  readonly type: 'sqlite';
+  readonly path?: string | undefined;
+}
+
+export interface FileRedis extends FileManners {
+  readonly type: 'redis';
+  /** An address, or a reference to one. */
+  readonly url: string;
+  readonly prefix?: string | undefined;
+  readonly tls?: { readonly [Option in keyof RedisTls]?: string | undefined } | undefined;
+  /** A reference. */
+  readonly secret?: string | undefined;
+}
+
+export type FileStore = { readonly type: 'memory' } | FileSqlite | FileRedis;
 
 type Switch = boolean | { readonly enabled: boolean };
 

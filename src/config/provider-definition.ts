@@ -1,9 +1,12 @@
 import {
   type AuthPlacement,
+  DEFAULT_DAILY_PROBES,
+  DEFAULT_PROBE,
   DEFAULT_RETRY,
   DEFAULT_STREAM,
   type ErrorRule,
   type KnownProvider,
+  type ProbePolicy,
   type Protocol,
   type ProviderDefinition,
   type RetryPolicy,
@@ -45,7 +48,7 @@ export function defineProvider(
     ...(known?.reset === undefined ? {} : { reset: known.reset }),
     retry: retryOf(stated.retry, known),
     stream: streamOf(stated.stream, known),
-    ...(known?.probe === undefined ? {} : { probe: known.probe }),
+    ...probeOf(stated, known),
     ...protocolOf(baseUrl, known, stated),
     ...(known?.ownerHeader === undefined ? {} : { ownerHeader: known.ownerHeader }),
   };
@@ -107,6 +110,25 @@ function retryOf(stated: FileProvider['retry'], known: KnownProvider | undefined
 
 function streamOf(stated: FileProvider['stream'], known: KnownProvider | undefined): StreamPolicy {
   return { ...DEFAULT_STREAM, ...withoutUndefined({ endMark: known?.streamEndMark, ...stated }) };
+}
+
+/** A signed request cannot be made here, so that a key of such a provider cannot be proved. */
+function probeOf(
+  { probe: stated, signed }: FileProvider,
+  known: KnownProvider | undefined,
+): { probe?: ProbePolicy } {
+  const { path, ...options } = { ...known?.probe, ...withoutUndefined(stated ?? {}) };
+  if (path === undefined || options.dailyBudget === 0) return {};
+  const probe = { ...DEFAULT_PROBE, ...options, path };
+  if (probe.authenticated && (signed ?? known?.signed ?? false)) return {};
+  const headers = known?.companionHeaders;
+  return {
+    probe: {
+      dailyBudget: DEFAULT_DAILY_PROBES[probe.costsQuota],
+      ...probe,
+      ...(headers === undefined ? {} : { headers }),
+    },
+  };
 }
 
 function protocolOf(

@@ -9,17 +9,30 @@ import { isVirtualKey } from './virtual-key.js';
 const DEFAULT_COMMAND_TIMEOUT_MS = 10_000;
 const LARGEST_ANSWER_BYTES = 65_536;
 
-export interface ReferenceContext {
+interface ReferencePlace {
   readonly environment: Environment;
   /** `file:` paths and `exec:` commands start from here: the folder of the configuration file. */
   readonly folder: string;
-  /** `provider/id`, for messages. */
-  readonly keyId: string;
-  readonly isTemplateValue: (value: string) => boolean;
   /** Variables that commands do not get. */
   readonly withheld?: ReadonlySet<string>;
   /** Default: 10,000. Milliseconds. */
   readonly commandTimeoutMs?: number;
+}
+
+export interface ReferenceContext extends ReferencePlace {
+  /** `provider/id`, for messages. */
+  readonly keyId: string;
+  readonly isTemplateValue: (value: string) => boolean;
+}
+
+export interface SettingContext extends ReferencePlace {
+  /** The option whose value is wanted, for messages: `store.url`. */
+  readonly option: string;
+}
+
+/** How the failure to read a reference is told. */
+interface Reading extends ReferencePlace {
+  readonly unreadable: (reference: string, reason: string) => KeymuxError;
 }
 
 export interface ReadKey {
@@ -38,19 +51,35 @@ interface Answer {
  * @throws `KEYMUX_SECRET_UNREADABLE`
  */
 export function readReference(reference: string, context: ReferenceContext): ReadKey {
-  const answer = readText(reference, context);
-  const text = answer.text.trim();
-  if (text === '') throw unreadable(reference, context, 'it is empty');
-  if (context.isTemplateValue(text))
-    throw unreadable(reference, context, 'it holds a template value, not a key');
-  if (isVirtualKey(text))
-    throw unreadable(reference, context, 'it is a virtual key, which stands for a real one');
+  const unreadable: Reading['unreadable'] = (stated, reason) => unreadableKey(stated, context.keyId, reason);
+  const answer = readTrimmed(reference, { ...context, unreadable });
+  const { text } = answer;
+  if (context.isTemplateValue(text)) throw unreadable(reference, 'it holds a template value, not a key');
+  if (isVirtualKey(text)) throw unreadable(reference, 'it is a virtual key, which stands for a real one');
   const fault = keyFault(text);
-  if (fault !== undefined) throw unreadable(reference, context, fault);
+  if (fault !== undefined) throw unreadable(reference, fault);
   return { secret: new Secret(text), notes: answer.notes ?? [] };
 }
 
-function readText(reference: string, context: ReferenceContext): Answer {
+/**
+ * Reads the same references where another setting is secret too.
+ * @throws `KEYMUX_SECRET_UNREADABLE`
+ */
+export function readSetting(reference: string, context: SettingContext): ReadKey {
+  const unreadable: Reading['unreadable'] = (stated, reason) =>
+    unreadableSetting(stated, context.option, reason);
+  const answer = readTrimmed(reference, { ...context, unreadable });
+  return { secret: new Secret(answer.text), notes: answer.notes ?? [] };
+}
+
+function readTrimmed(reference: string, context: Reading): Answer {
+  const answer = readText(reference, context);
+  const text = answer.text.trim();
+  if (text === '') throw context.unreadable(reference, 'it is empty');
+  return { ...answer, text };
+}
+
+function readText(reference: string, context: Reading): Answer {
   const colon = reference.indexOf(':');
   const rest = reference.slice(colon + 1);
   switch (reference.slice(0, colon)) {
@@ -61,23 +90,23 @@ function readText(reference: string, context: ReferenceContext): Answer {
     case 'exec':
       return runCommand(rest, context);
     default:
-      throw unreadable(reference, context, 'this kind of reference is not known');
+      throw context.unreadable(reference, 'this kind of reference is not known');
   }
 }
 
-function readVariable(name: string, context: ReferenceContext): Answer {
+function readVariable(name: string, context: Reading): Answer {
   const variable = context.environment.variables.get(name);
-  if (variable === undefined) throw unreadable(`env:${name}`, context, 'the variable is not set');
+  if (variable === undefined) throw context.unreadable(`env:${name}`, 'the variable is not set');
   return { text: variable.value };
 }
 
-function readKeyFile(stated: string, context: ReferenceContext): Answer {
+function readKeyFile(stated: string, context: Reading): Answer {
   const reference = `file:${stated}`;
   const path = resolve(context.folder, stated);
   try {
     const stat = statSync(path);
-    if (!stat.isFile()) throw unreadable(reference, context, 'it is not a regular file');
-    if (stat.size > LARGEST_ANSWER_BYTES) throw unreadable(reference, context, 'it is larger than 64 KiB');
+    if (!stat.isFile()) throw context.unreadable(reference, 'it is not a regular file');
+    if (stat.size > LARGEST_ANSWER_BYTES) throw context.unreadable(reference, 'it is larger than 64 KiB');
     const text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
     const isOpen = process.platform !== 'win32' && (stat.mode & 0o077) !== 0;
     return {
@@ -86,17 +115,17 @@ function readKeyFile(stated: string, context: ReferenceContext): Answer {
     };
   } catch (error) {
     if (error instanceof KeymuxError) throw error;
-    throw unreadable(reference, context, `the file cannot be read (${systemCodeOf(error)})`);
+    throw context.unreadable(reference, `the file cannot be read (${systemCodeOf(error)})`);
   }
 }
 
-function runCommand(command: string, context: ReferenceContext): Answer {
+function runCommand(command: string, context: Reading): Answer {
   const words = splitWords(command);
   const [program, ...args] = words ?? [];
   // Arguments stay out of messages: a token may be among them.
   const reference = `exec:${program ?? ''}`;
-  if (words === undefined) throw unreadable('exec:', context, 'a quote in the command is not closed');
-  if (program === undefined) throw unreadable(reference, context, 'the command is empty');
+  if (words === undefined) throw context.unreadable('exec:', 'a quote in the command is not closed');
+  if (program === undefined) throw context.unreadable(reference, 'the command is empty');
   const timeout = context.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS;
   try {
     // Loaded when needed: most programs have no such reference, and the module costs a start milliseconds.
@@ -112,11 +141,11 @@ function runCommand(command: string, context: ReferenceContext): Answer {
     });
     return { text };
   } catch (error) {
-    throw unreadable(reference, context, commandFault(error, timeout));
+    throw context.unreadable(reference, commandFault(error, timeout));
   }
 }
 
-function commandEnvironment({ environment, withheld }: ReferenceContext): NodeJS.Dict<string> {
+function commandEnvironment({ environment, withheld }: Reading): NodeJS.Dict<string> {
   const given = [...environment.variables].filter(([name]) => withheld?.has(name) !== true);
   const env = Object.fromEntries(given.map(([name, { value }]) => [name, value]));
   // A command written in Node would preload keymux, which would run the command, and so on without end.
@@ -153,12 +182,16 @@ export function splitWords(command: string): string[] | undefined {
   return words;
 }
 
-function unreadable(reference: string, context: ReferenceContext, reason: string): KeymuxError {
+function unreadableKey(reference: string, keyId: string, reason: string): KeymuxError {
   return new KeymuxError(
     'KEYMUX_SECRET_UNREADABLE',
-    `The key ${context.keyId} (${reference}) is left out: ${reason}.`,
-    {
-      fix: `Make ${reference} give the key, or remove the entry.`,
-    },
+    `The key ${keyId} (${reference}) is left out: ${reason}.`,
+    { fix: `Make ${reference} give the key, or remove the entry.` },
   );
+}
+
+function unreadableSetting(reference: string, option: string, reason: string): KeymuxError {
+  return new KeymuxError('KEYMUX_SECRET_UNREADABLE', `${option} (${reference}) cannot be read: ${reason}.`, {
+    fix: `Make ${reference} give the value of ${option}.`,
+  });
 }

@@ -1,21 +1,14 @@
 import { homedir } from 'node:os';
-import { resolve } from 'node:path';
 import { KeymuxError } from '../core/errors.js';
-import type { ProviderDefinition } from '../core/provider.js';
+import { DEFAULT_HEALTH_CHECK_INTERVAL_MS, type ProviderDefinition } from '../core/provider.js';
 import {
   type EnvironmentSettings,
   type ManagedSettings,
   readEnvironmentSettings,
   translateApiManagement,
 } from './api-management.js';
-import type {
-  Catalogue,
-  Configuration,
-  ServiceDefinition,
-  StoreDefinition,
-  TemplateTest,
-} from './configuration.js';
-import { collectCredentials } from './credentials.js';
+import type { Catalogue, Configuration, ServiceDefinition, TemplateTest } from './configuration.js';
+import { collectCredentials, withheldNames } from './credentials.js';
 import { KeyFinder } from './discovery.js';
 import { type Environment, readEnvironment } from './environment.js';
 import type {
@@ -26,8 +19,10 @@ import type {
 } from './file-content.js';
 import { findConfigurationFile } from './file-search.js';
 import { invalidFile } from './problems.js';
+import { probeProblems } from './probe-problems.js';
 import { defineProvider } from './provider-definition.js';
 import { rewriteProblems } from './rewrite-problems.js';
+import { defineStore } from './store-definition.js';
 
 export interface ConfigurationInput {
   /** The environment before anything was intercepted. */
@@ -57,8 +52,11 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
   const settings = readEnvironmentSettings(environment, known);
   const managed = translateApiManagement(file?.content.api_management ?? {});
   const { declared, notes: serviceNotes } = declaredServices(file, managed, settings);
-  const definitions = defineProviders(input.catalogue, stated);
-  const problems = rewriteProblems(declared, definitions);
+  const definitions = defineProviders(input.catalogue, stated, managed.withoutProbes);
+  const problems = [
+    ...rewriteProblems(declared, definitions),
+    ...probeProblems(stated, input.catalogue, managed.withoutProbes),
+  ];
   if (file !== undefined && problems.length > 0)
     throw invalidFile(file.path ?? file.name, problems, file.positionOf);
   const finder = new KeyFinder(environment, definitions.values());
@@ -76,13 +74,20 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     isTemplateValue: input.isTemplateValue,
     catalogue: input.catalogue,
   });
+  const withheld = withheldNames({ definitions, finder });
+  const { store, notes: storeNotes } = defineStore({ file, managed, environment, cwd: input.cwd, withheld });
   const used = new Set([...wanted, ...credentials.map((credential) => credential.provider)]);
   const providers = new Map([...definitions].filter(([id]) => used.has(id)));
   return {
     services: withImplicitServices(declared, providers, stated, settings),
     providers,
     credentials,
-    store: storeOf(file, managed),
+    store,
+    healthCheckIntervalMs:
+      settings.healthCheckIntervalMs ??
+      file?.content.healthCheckIntervalMs ??
+      managed.healthCheckIntervalMs ??
+      DEFAULT_HEALTH_CHECK_INTERVAL_MS,
     sources: [...environment.sources, ...(file?.path === undefined ? [] : [file.path])],
     notes: [
       ...environment.notes,
@@ -90,6 +95,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
       ...settings.notes,
       ...managed.notes,
       ...serviceNotes,
+      ...storeNotes,
       ...addressNotes(providers, input.catalogue, stated),
       ...keyNotes,
     ],
@@ -120,11 +126,13 @@ function configurationFileOf(input: ConfigurationInput, environment: Environment
 function defineProviders(
   catalogue: Catalogue,
   stated: ReadonlyMap<string, FileProvider>,
+  withoutProbes: boolean,
 ): Map<string, ProviderDefinition> {
   const claimed = new Set([...stated.values()].flatMap((provider) => provider.env ?? []));
   const definitions = new Map<string, ProviderDefinition>();
   for (const id of new Set([...catalogue.keys(), ...stated.keys()])) {
-    const definition = defineProvider(id, catalogue.get(id), stated.get(id) ?? {});
+    const { probe, ...rest } = defineProvider(id, catalogue.get(id), stated.get(id) ?? {});
+    const definition = probe === undefined || withoutProbes ? rest : { ...rest, probe };
     definitions.set(id, stated.has(id) ? definition : withoutNames(definition, claimed));
   }
   return definitions;
@@ -183,14 +191,6 @@ function serviceOf(
     ...(service.rewrite === undefined ? {} : { rewrite: { models: service.rewrite.models ?? [] } }),
     implicit,
   };
-}
-
-function storeOf(file: ConfigurationFile | undefined, managed: ManagedSettings): StoreDefinition {
-  const store = file?.content.store ?? managed.store;
-  if (store === undefined) return { type: 'sqlite' };
-  if (store.type !== 'sqlite') return store;
-  if (store.path === undefined || file === undefined) return { type: 'sqlite' };
-  return { type: 'sqlite', path: resolve(file.folder, store.path) };
 }
 
 function addressNotes(

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { DEFAULT_SCOPE, type OutcomeKind, type Scope } from '../core/outcome.js';
 import { type FileContent, LIMIT_UNITS } from './file-content.js';
+import { redisAddressFault, usesTls } from './redis-address.js';
 import {
   HTTP_TOKEN,
   LONGEST_MS,
@@ -72,6 +73,9 @@ const REFERENCE = /^(?:env:[A-Za-z_][A-Za-z0-9_]*|(?:file|exec|vault):\s*\S[^]*)
 const REFERENCE_FAULT =
   'must say where the key is, never the key itself: `env:NAME`, `file:PATH` or `exec:COMMAND` ' +
   '(move the key into an environment variable or a file with mode 600; if this file was shared, replace the key)';
+
+const SECRET_FAULT =
+  'must say where the secret is, never the secret itself: `env:NAME`, `file:PATH` or `exec:COMMAND`';
 
 const key = options({
   id: name,
@@ -151,6 +155,18 @@ const stream = options({
   endMark: regularExpression.optional(),
 });
 
+const probeOptions = options({
+  path: matching(/^\/[!-~]*$/, 'must be a path that begins with `/`').optional(),
+  method: z.enum(['GET', 'HEAD', 'POST']).optional(),
+  everyMs: milliseconds.optional(),
+  dailyBudget: leaf<number>((value) => isWhole(value, 0), 'must be a whole number, 0 or above').optional(),
+  costsQuota: z.enum(['no', 'yes', 'unknown']).optional(),
+  authenticated: flag.optional(),
+});
+
+/** `false` is a budget of nothing. */
+const probe = z.preprocess((value) => (value === false ? { dailyBudget: 0 } : value), probeOptions);
+
 const protocol = options({
   name,
   pathPrefix: matching(/^(?:\/[!-~]*[!-.0-~])?$/, 'must begin with `/` and not end with one').optional(),
@@ -192,6 +208,7 @@ const provider = options({
   errors: z.array(errorRule).optional(),
   retry: retry.optional(),
   stream: stream.optional(),
+  probe: probe.optional(),
   protocol: protocol.optional(),
   strategy: strategy.optional(),
 }).check((context) => {
@@ -237,16 +254,58 @@ const service = options({
         fail(context, ['rewrite', 'models', index, id], 'is no provider of this service');
 });
 
+const path = text((value) => value.trim() !== '', 'must be a path');
+
+const manners = { whenLost: z.enum(['share', 'stop']).optional(), members: wholeNumber.optional() };
+
+const tls = options({
+  ca: path.optional(),
+  cert: path.optional(),
+  key: path.optional(),
+  serverName: text((value) => /^[A-Za-z0-9.-]{1,253}$/.test(value), 'must be the name of a host').optional(),
+}).check((context) => {
+  const { cert, key: ofCert } = context.value;
+  if ((cert === undefined) !== (ofCert === undefined)) {
+    fail(
+      context,
+      [cert === undefined ? 'key' : 'cert'],
+      'needs the other one: `cert` and `key` belong together',
+    );
+  }
+});
+
+const redisUrl = z.custom<string>(
+  (value) => typeof value === 'string' && redisUrlFault(value) === undefined,
+  {
+    error: ({ input }) => (typeof input === 'string' ? redisUrlFault(input) : 'must be an address') ?? '',
+    abort: true,
+  },
+);
+
+function redisUrlFault(value: string): string | undefined {
+  return REFERENCE.test(value) ? undefined : redisAddressFault(value);
+}
+
+const redis = options({
+  type: z.literal('redis'),
+  url: redisUrl,
+  prefix: matching(
+    /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/,
+    'must be letters, digits, `_`, `.`, `:` and `-`, 64 at most',
+  ).optional(),
+  tls: tls.optional(),
+  secret: matching(REFERENCE, SECRET_FAULT).optional(),
+  ...manners,
+}).check((context) => {
+  const { url, tls: stated } = context.value;
+  const isPlain = !REFERENCE.test(url) && !usesTls(url);
+  if (stated !== undefined && isPlain) fail(context, ['tls'], 'has no effect without `rediss://`');
+});
+
 const store = z.discriminatedUnion('type', [
   options({ type: z.literal('memory') }),
-  options({
-    type: z.literal('sqlite'),
-    path: text((value) => value.trim() !== '', 'must be a path').optional(),
-  }),
-  options({
-    type: z.literal('redis'),
-    url: matching(/^rediss?:\/\//, 'must be a redis:// or rediss:// address'),
-  }),
+  options({ type: z.literal('sqlite'), path: path.optional(), ...manners }),
+  redis,
 ]);
 
 const toggle = z.union([flag, options({ enabled: flag })], {
@@ -275,5 +334,6 @@ export const fileSchema: z.ZodType<FileContent> = options({
   services: z.record(name, service).optional(),
   providers: z.record(name, statedProvider).optional(),
   store: store.optional(),
+  healthCheckIntervalMs: milliseconds.optional(),
   api_management: apiManagement.optional(),
 });

@@ -3,8 +3,7 @@ import type { OptionPath } from './file-content.js';
 interface Unavailable {
   /** `*` stands for any one name or index. */
   readonly path: OptionPath;
-  /** Only this value, or values that begin with this; absent, the option as a whole. */
-  readonly value?: string;
+  /** Only values that begin with this; absent, the option as a whole. */
   readonly prefix?: string;
   readonly what: string;
 }
@@ -13,9 +12,6 @@ interface Unavailable {
 const UNAVAILABLE: readonly Unavailable[] = [
   { path: ['audit'], what: 'the audit trail' },
   { path: ['alerts'], what: 'alerts' },
-  { path: ['healthCheckIntervalMs'], what: 'active health checks' },
-  { path: ['store', 'type'], value: 'redis', what: 'the Redis store' },
-  { path: ['providers', '*', 'probe'], what: 'active health checks' },
   { path: ['providers', '*', 'keys', '*', 'value'], prefix: 'vault:', what: 'the vault' },
 ];
 
@@ -34,7 +30,6 @@ export function findUnavailable(content: unknown): Unavailability[] {
 }
 
 function isMeant(entry: Unavailable, value: unknown): boolean {
-  if (entry.value !== undefined) return value === entry.value;
   return entry.prefix === undefined || (typeof value === 'string' && value.startsWith(entry.prefix));
 }
 

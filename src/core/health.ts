@@ -56,8 +56,10 @@ export interface HealthPolicy {
 
 export type HealthEvent =
   | { readonly type: 'outcome'; readonly outcome: Outcome; readonly seenVersion: number }
-  /** A person, or a probe, says that all is well. */
+  /** A person says that all is well. */
   | { readonly type: 'reset' }
+  /** A probe was refused as before, though the rest at `seenVersion` may not be over: it begins anew, and its guess grows. */
+  | { readonly type: 'relapse'; readonly outcome: Outcome; readonly seenVersion: number }
   /** The penalty given at `version` was not deserved: a second key proved that the cause lay elsewhere. */
   | { readonly type: 'retract'; readonly version: number };
 
@@ -121,6 +123,8 @@ export function transition(
       return isSpotless(health) ? health : healthyAfter(health);
     case 'retract':
       return retract(health, event.version);
+    case 'relapse':
+      return relapse(health, event.outcome, event.seenVersion, policy, now, random);
     case 'outcome':
       return afterOutcome(health, event.outcome, event.seenVersion, policy, now, random);
   }
@@ -161,13 +165,37 @@ function afterOutcome(
   if (outcome.kind === 'success') return isLate ? health : afterSuccess(health, policy, now);
   const rule = policy.cooldowns[outcome.kind];
   if (rule === undefined) return health;
-  const failure: Failure = {
-    reason: outcome.kind,
-    statedMs: statedWaitMs(outcome, policy, now),
-    grows: outcome.kind !== 'rate-limited' || outcome.noOther !== true,
-  };
+  const failure = failureOf(outcome.kind, outcome, policy, now);
   if (health.status === 'resting' && now < health.until) return extend(health, failure, now, random);
   return isLate ? health : afterFailure(health, failure, rule, now, random);
+}
+
+function failureOf(reason: RestReason, outcome: Outcome, policy: HealthPolicy, now: number): Failure {
+  return {
+    reason,
+    statedMs: statedWaitMs(outcome, policy, now),
+    grows: reason !== 'rate-limited' || outcome.noOther !== true,
+  };
+}
+
+/** A deadline that was stated stands as long as no other is; none is brought forward. */
+function relapse(
+  health: Health,
+  outcome: Outcome,
+  seenVersion: number,
+  policy: HealthPolicy,
+  now: number,
+  random: () => number,
+): Health {
+  if (health.status !== 'resting' || health.version !== seenVersion) return health;
+  if (outcome.kind === 'success' || outcome.kind === 'bad-request' || outcome.kind === 'aborted')
+    return health;
+  const rule = policy.cooldowns[outcome.kind];
+  if (rule === undefined) return health;
+  const failure = failureOf(outcome.kind, outcome, policy, now);
+  if (health.source === 'stated' && now < health.until) return extend(health, failure, now, random);
+  const again = rest(health, failure, rule, now, random);
+  return again.until < health.until ? { ...again, until: health.until, source: health.source } : again;
 }
 
 function afterSuccess(health: Health, policy: HealthPolicy, now: number): Health {
@@ -183,7 +211,7 @@ function afterSuccess(health: Health, policy: HealthPolicy, now: number): Health
 
 function afterFailure(
   health: Health,
-  { reason, statedMs, grows }: Failure,
+  failure: Failure,
   rule: CooldownRule,
   now: number,
   random: () => number,
@@ -191,6 +219,16 @@ function afterFailure(
   if (health.status === 'healthy' && health.strikes + 1 < rule.threshold) {
     return { ...health, strikes: health.strikes + 1 };
   }
+  return rest(health, failure, rule, now, random);
+}
+
+function rest(
+  health: Health,
+  { reason, statedMs, grows }: Failure,
+  rule: CooldownRule,
+  now: number,
+  random: () => number,
+): Resting {
   return {
     status: 'resting',
     version: health.version + 1,
@@ -230,13 +268,22 @@ export function mergeHealth(a: Health, b: Health): Health {
   return compareCare(a, b) >= 0 ? a : b;
 }
 
-/** A total order: where two sides changed the same version differently, the more careful view stands. */
+/**
+ * What `mergeHealth` compares, first things first: where two sides changed the same version differently, the more
+ * careful view stands. Numbers compare as such, texts by their code units.
+ */
+export function careOf(health: Health): readonly (number | string)[] {
+  const care = [health.version, rankOf(health), measureOf(health), health.level];
+  return health.status === 'resting' ? [...care, `${health.source} ${health.reason}`] : care;
+}
+
 function compareCare(a: Health, b: Health): number {
-  const difference =
-    a.version - b.version || rankOf(a) - rankOf(b) || measureOf(a) - measureOf(b) || a.level - b.level;
-  if (difference !== 0 || a.status !== 'resting' || b.status !== 'resting') return difference;
-  const [first, second] = [`${a.source} ${a.reason}`, `${b.source} ${b.reason}`];
-  return first < second ? -1 : 1;
+  const others = careOf(b);
+  for (const [index, mine] of careOf(a).entries()) {
+    const other = others[index] ?? mine;
+    if (mine !== other) return mine < other ? -1 : 1;
+  }
+  return 0;
 }
 
 function rankOf(health: Health): number {

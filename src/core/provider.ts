@@ -78,13 +78,28 @@ export interface Protocol {
   readonly pathPrefix: string;
 }
 
+/** A request that tells whether a key, or a provider, is well. */
 export interface ProbePolicy {
   readonly method: 'GET' | 'HEAD' | 'POST';
+  /** Below `baseUrl`; `{key}` stands for the key where the provider wants it in the path. */
   readonly path: string;
+  /** Between two probes with one key at least. Milliseconds. */
   readonly everyMs: number;
-  /** Probes per key and day at most. */
+  /** Probes per key within any 24 hours at most. */
   readonly dailyBudget: number;
+  /**
+   * Whether a probe spends the allowance of its key. Unless it certainly does not, it takes a permit as any request
+   * does; only where it certainly does, its answer tells whether a spent allowance is back.
+   */
+  readonly costsQuota: 'no' | 'yes' | 'unknown';
+  /** Whether it carries the key. An answer without one only tells that the provider is up. */
+  readonly authenticated: boolean;
+  /** What a request needs besides the key. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
+
+/** What is known of a probe; everything but its path has a default. */
+export type KnownProbe = Pick<ProbePolicy, 'path'> & Partial<Omit<ProbePolicy, 'headers'>>;
 
 export interface ProviderDefinition {
   readonly id: string;
@@ -127,7 +142,10 @@ export type KnownProvider = Pick<
   | 'bucketScope'
   | 'errors'
 > &
-  Partial<Pick<ProviderDefinition, 'reset' | 'probe' | 'protocol' | 'ownerHeader'>> & {
+  Partial<Pick<ProviderDefinition, 'reset' | 'protocol' | 'ownerHeader'>> & {
+    readonly probe?: KnownProbe;
+    /** Headers that every request needs besides the key, a probe included. */
+    readonly companionHeaders?: Readonly<Record<string, string>>;
     /** Routes that only compute an answer, so that a repetition after an ambiguous failure does no harm. */
     readonly repeatable?: RetryPolicy['repeatable'];
     /** `StreamPolicy.endMark`. */
@@ -148,6 +166,23 @@ export const DEFAULT_RETRY: RetryPolicy = {
   maxAttempts: 16,
   maxBodyBytes: 1_048_576,
 };
+
+const MINUTE_MS = 60_000;
+
+/** A probe that is known to be free goes out at any time; one that may cost something is for want of anything better. */
+export const DEFAULT_PROBE: Omit<ProbePolicy, 'path' | 'dailyBudget'> = {
+  method: 'GET',
+  everyMs: MINUTE_MS,
+  costsQuota: 'unknown',
+  authenticated: true,
+};
+export const DEFAULT_DAILY_PROBES: Readonly<Record<ProbePolicy['costsQuota'], number>> = {
+  no: 100,
+  unknown: 12,
+  yes: 6,
+};
+/** How long a key or provider rests before it is probed at all. Milliseconds. */
+export const DEFAULT_HEALTH_CHECK_INTERVAL_MS = 30_000;
 
 export const DEFAULT_STREAM: StreamPolicy = {
   commit: 'first-event',

@@ -1,5 +1,5 @@
 /** What runs below a `KeyManager`: its parts, put together in six phases and taken apart in reverse. */
-import type { Configuration } from '../config/configuration.js';
+import type { Configuration, WhenLost } from '../config/configuration.js';
 import type { Clock, Logger, MaybePromise, Store, StoreNotice, StoredState } from '../core/ports.js';
 import type { Outcome } from '../core/outcome.js';
 import { shareTable, unshareTable } from '../state/attach.js';
@@ -11,6 +11,8 @@ import { Events } from './events.js';
 import type { Lease } from './lease.js';
 import { LeasedPermits } from './leased-permits.js';
 import { LocalPermits } from './local-permits.js';
+import { Membership } from './membership.js';
+import { Monitor } from './monitor.js';
 import { Notices } from './notices.js';
 import type { KeyManagerOptions, KeyManagerSeams } from './options.js';
 import { Owners } from './owners.js';
@@ -23,6 +25,7 @@ import { Roster } from './roster.js';
 import { BucketMoves } from './shared-buckets.js';
 import { chooseStore, fingerprintKeyFor } from './store-choice.js';
 import { SourceWatch } from './source-watch.js';
+import { StoreLink } from './store-link.js';
 import { Sync } from './sync.js';
 import { hearThreads, tellThreads, toPortable } from './thread-news.js';
 import { Verdicts } from './verdicts.js';
@@ -35,6 +38,9 @@ export class Engine {
   readonly ready: Promise<void>;
   readonly table: StateTable;
   readonly store: Store;
+  /** Whether the store can be asked. */
+  readonly link: StoreLink;
+  readonly membership: Membership;
   readonly permits: PermitSource;
   readonly roster: Roster;
   readonly owners: Owners;
@@ -50,9 +56,12 @@ export class Engine {
   readonly #watch = new SourceWatch(() => this.#reloadChanged());
   #expiry: { timer: NodeJS.Timeout; at: number } | undefined;
   #recovery: Promise<void> | 'done' | undefined;
+  readonly #leased: LeasedPermits | undefined;
+  #hasOpened = false;
   #leasesOut = 0;
   #willRejoin = false;
   readonly #moves = new BucketMoves();
+  readonly #monitor: Monitor;
   #isClosed = false;
   #whenDrained: (() => void) | undefined;
   #resolveReady: () => void = () => {};
@@ -67,12 +76,15 @@ export class Engine {
     this.table = phases.run('data structures', () => seams.table ?? StateTable.create());
     phases.onUndo('data structures', () => this.events.removeAll());
     const now = options.clock ?? (() => this.table.now());
-    this.#notices = new Notices(this.events, options.logger ?? STDERR_LOGGER, now);
+    this.#notices = new Notices(this.events, options.logger ?? STDERR_LOGGER, now, this.table.fleet);
 
     const dependencies = phases.run('external dependencies', () => this.#openDependencies(now));
     this.store = dependencies.store;
     this.#fingerprintKey = dependencies.fingerprintKey;
-    phases.onUndo('external dependencies', () => this.store.close());
+    phases.onUndo('external dependencies', () => {
+      this.link.close();
+      return this.store.close();
+    });
     const hooks = {
       onTrouble: (error: unknown) => this.#notices.trouble(error),
       onChange: () => {
@@ -82,9 +94,43 @@ export class Engine {
       onOwner: (subject: string, rowOf: (keySubject: string) => number | undefined) =>
         this.owners.hear(subject, rowOf),
     };
+    this.link = new StoreLink({
+      now: () => this.store.now(),
+      random: Math.random,
+      onLost: (error) => {
+        if (!this.#isClosed) this.#notices.lost(error);
+      },
+      rejoin: () => this.#rejoinStore(),
+      onBack: () => this.#onStoreBack(),
+    });
+    const { members, whenLost } = mannersOf(dependencies.configuration);
+    this.membership = new Membership({
+      store: this.store,
+      table: this.table,
+      link: this.link,
+      now: () => this.store.now(),
+      random: Math.random,
+      members,
+      isObserver: seams.observer === true,
+      isFirstThread: seams.table === undefined,
+      onChair: (isChair) => this.sync.setChair(isChair),
+      // The other stores keep what they know as long as they are there.
+      onTick: () => void (this.store.kind === 'redis' && this.#leased?.checkMemory()),
+    });
     const local = new LocalPermits(this.table);
-    this.permits = this.store.shared ? new LeasedPermits(this.store, local, hooks.onTrouble) : local;
-    this.sync = new Sync(this.store, this.table, hooks);
+    this.#leased = this.store.shared
+      ? new LeasedPermits({
+          store: this.store,
+          own: local,
+          link: this.link,
+          fleet: this.membership,
+          whenLost,
+          onTrouble: hooks.onTrouble,
+          ...(seams.holdMs === undefined ? {} : { holdMs: seams.holdMs }),
+        })
+      : undefined;
+    this.permits = this.#leased ?? local;
+    this.sync = new Sync(this.store, this.link, this.table, hooks);
     this.owners = new Owners({
       table: this.table,
       fingerprintKey: this.#fingerprintKey,
@@ -99,6 +145,21 @@ export class Engine {
     this.attempts = { now: this.context.now, random, events: this.events, verdicts: this.verdicts };
 
     this.roster = new Roster(this.context, this.#fingerprintKey, this.owners, dependencies.configuration);
+    this.#monitor = new Monitor({
+      membership: this.membership,
+      store: this.store,
+      link: this.link,
+      table: this.table,
+      permits: this.permits,
+      sync: this.sync,
+      events: this.events,
+      now: this.context.now,
+      random,
+      fetch: options.fetch,
+      members: () => this.roster.members.values(),
+      intervalMs: () => this.roster.configuration.healthCheckIntervalMs,
+      onTrouble: hooks.onTrouble,
+    });
     phases.run('provider discovery', () => this.#adopt(dependencies.configuration));
     if (seams.shareWithThreads === true) phases.onUndo('provider discovery', () => unshareTable());
     if (seams.recovery !== 'lazy') void this.recovered();
@@ -128,6 +189,7 @@ export class Engine {
     }
     this.roster.adopt(configuration);
     this.#moves.follow(this.roster, this.owners, { ...this.context, events: this.events });
+    this.#monitor.regroup();
     this.#watch.follow(configuration.sources);
     if (this.#recovery === 'done') this.sync.track(this.roster.members.values());
   }
@@ -146,27 +208,21 @@ export class Engine {
     if (!this.roster.isOutdated) return;
     this.roster.adopt(this.roster.configuration);
     this.#moves.follow(this.roster, this.owners, { ...this.context, events: this.events });
+    this.#monitor.regroup();
     this.sync.track(this.roster.members.values());
   }
 
   /** State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`. */
   recovered(): MaybePromise<void> {
     if (this.#recovery !== undefined) return this.#recovery === 'done' ? undefined : this.#recovery;
-    const opened = this.#phases.run('state recovery', () => this.store.open());
-    if (!(opened instanceof Promise)) {
-      this.#recover(opened);
-      this.#finishRecovery();
-      return undefined;
+    const joined = this.#phases.run('state recovery', () => this.#join());
+    if (joined instanceof Promise) {
+      // What went wrong was told; the program goes on with what it has.
+      this.#recovery = joined.catch(() => {}).then(() => this.#finishRecovery());
+      return this.#recovery;
     }
-    this.#recovery = opened
-      .then(
-        (state) => this.#recover(state),
-        (error: unknown) => {
-          if (!this.#isClosed) this.#notices.trouble(error);
-        },
-      )
-      .then(() => this.#finishRecovery());
-    return this.#recovery;
+    this.#finishRecovery();
+    return undefined;
   }
 
   async shutDown(): Promise<void> {
@@ -211,8 +267,43 @@ export class Engine {
     };
   }
 
+  /** Opens the store and says that this process is there. */
+  #join(): MaybePromise<void> {
+    const opened = this.link.ask(() => this.store.open());
+    if (!(opened instanceof Promise)) {
+      this.#recover(opened);
+      return this.membership.start();
+    }
+    return opened.then((state) => {
+      this.#recover(state);
+      return this.#isClosed ? undefined : this.membership.start();
+    });
+  }
+
+  /** Tries to reach a store that was lost; then it is told what happened without it. */
+  async #rejoinStore(): Promise<void> {
+    if (!this.#hasOpened) this.#recover(await this.store.open());
+    await this.membership.rejoin();
+    await this.#leased?.rejoin();
+  }
+
+  #onStoreBack(): void {
+    if (!this.#isClosed) this.#notices.back();
+    if (this.#recovery === 'done') this.#follow();
+    void this.#leased?.flush();
+    this.sync.tellAgain();
+    this.#leased?.endShortages((bucket) => this.#unblock(bucket));
+    this.roster.wake();
+  }
+
+  #unblock(bucketName: string): void {
+    this.table.setBlockedUntil(this.table.subject(`bucket:${bucketName}`), 0);
+    this.table.bumpGeneration();
+  }
+
   #recover(state: StoredState): void {
     if (this.#isClosed) return;
+    this.#hasOpened = true;
     this.sync.track(this.roster.members.values());
     this.sync.recover(state);
     this.#rejoin();
@@ -226,14 +317,22 @@ export class Engine {
     this.roster.wake();
   }
 
+  /** Says again and again that this process is there, and follows the others; not where the store never opened. */
+  #follow(): void {
+    if (!this.#hasOpened || this.#isClosed) return;
+    this.sync.start();
+    void this.membership.start();
+  }
+
   #startServices(): void {
-    // One thread of a process follows the store and the files for all of them.
+    this.#follow();
+    // Works in the thread that speaks for the process.
+    this.#monitor.start();
+    // One thread of a process follows the files for all of them.
     if (this.#seams.table === undefined) {
-      this.sync.start('leader');
       this.#watch.start();
       this.#phases.onUndo('background services', () => this.#watch.stop());
     } else {
-      this.sync.start('other');
       this.#phases.onUndo(
         'background services',
         hearThreads((news) => this.#takeUp(news)),
@@ -242,12 +341,16 @@ export class Engine {
     const forget = onProcessExit(() => {
       void this.permits.close();
       void this.sync.flushUsage();
+      void this.membership.stop();
     });
     this.#phases.onUndo('background services', async () => {
       forget();
       clearTimeout(this.#expiry?.timer);
+      await this.#monitor.stop();
+      await this.link.finish();
       await this.permits.close();
       await this.sync.stop();
+      await this.membership.stop();
     });
   }
 
@@ -301,6 +404,11 @@ export class Engine {
     }, delayMs).unref();
     this.#expiry = { timer, at };
   }
+}
+
+function mannersOf({ store }: Configuration): { whenLost: WhenLost; members: number } {
+  const { whenLost = 'share', members = 1 } = store.type === 'memory' ? {} : store;
+  return { whenLost, members };
 }
 
 function once<T>(make: () => T): () => T {

@@ -24,6 +24,10 @@ export interface KeymuxEvents {
   restored: StoreEvent;
   /** A damaged state file was set aside. */
   'state-set-aside': StoreEvent;
+  /** The elected monitor looked how a key, bucket or provider fares. */
+  probe: ProbeEvent;
+  /** This process began or ceased to be the one that probes, among all that hold the same keys. */
+  leader: { readonly change: 'began' | 'ceased'; readonly at: number };
   /** The configuration was read anew. */
   reloaded: { readonly keys: number; readonly at: number };
   /** Every key of a service was out and the caller was told so. */
@@ -70,6 +74,15 @@ export interface SharedBucketEvent {
   readonly keys: readonly string[];
   /** The header that names the owner. */
   readonly header: string;
+  readonly at: number;
+}
+
+export interface ProbeEvent {
+  /** `provider/key`, or the name of the bucket or provider. */
+  readonly subject: string;
+  readonly outcome: OutcomeKind;
+  readonly status?: number;
+  readonly evidence?: string;
   readonly at: number;
 }
 

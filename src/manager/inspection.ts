@@ -7,6 +7,7 @@ import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import { healthScore } from './health-score.js';
 import type { BucketSource, Member } from './members.js';
+import type { MembershipView, Standing } from './membership.js';
 import type { PermitSource } from './permits.js';
 import type { Pool } from './pool.js';
 
@@ -15,6 +16,8 @@ export interface Snapshot {
   readonly name: string;
   readonly at: number;
   readonly store: StoreSnapshot;
+  /** This process as one of its fleet; absent where it shares with nobody, or only looks on. */
+  readonly fleet?: FleetSnapshot;
   readonly sources: readonly string[];
   readonly notes: readonly string[];
   readonly services: readonly ServiceSnapshot[];
@@ -27,6 +30,22 @@ export interface StoreSnapshot {
   readonly shared: boolean;
   /** Why the state is this process' own for now; absent while all is well. */
   readonly trouble?: string;
+}
+
+export interface FleetSnapshot {
+  readonly memberId: string;
+  /** How many share, as far as this process knows. */
+  readonly size: number;
+  /** Its place among them, from 0. */
+  readonly rank: number;
+  /** `alone`: the store does not answer; `returning`: it does again, and what all spent meanwhile is not told yet. */
+  readonly state: Standing;
+  /** Since when the store does not answer. */
+  readonly lostSince?: number;
+  /** Whether it probes for all. */
+  readonly leads: boolean;
+  /** The member that does. */
+  readonly leader?: string;
 }
 
 export interface ServiceSnapshot {
@@ -116,10 +135,11 @@ export interface Inspected {
   readonly permits: PermitSource;
   readonly store: { readonly kind: string; readonly shared: boolean };
   readonly storeTrouble: string | undefined;
+  readonly membership?: MembershipView | undefined;
 }
 
 export function inspect(subject: Inspected, now: number): Snapshot {
-  const { name, configuration, pools, table, permits, store, storeTrouble } = subject;
+  const { name, configuration, pools, table, permits, store, storeTrouble, membership } = subject;
   const members = new Map<string, { member: Member; obstacle: Obstacle | undefined }>();
   for (const pool of pools.values()) {
     for (const { contender, obstacle } of pool.obstacles(now)) {
@@ -137,6 +157,7 @@ export function inspect(subject: Inspected, now: number): Snapshot {
       shared: store.shared,
       ...(storeTrouble === undefined ? {} : { trouble: storeTrouble }),
     },
+    ...(membership === undefined ? {} : { fleet: fleetSnapshot(membership) }),
     sources: configuration.sources,
     notes: configuration.notes,
     services: [...configuration.services.values()].map(({ name: service, strategy, providers }) => {
@@ -156,6 +177,19 @@ export function inspect(subject: Inspected, now: number): Snapshot {
       };
     }),
     keys,
+  };
+}
+
+function fleetSnapshot(membership: MembershipView): FleetSnapshot {
+  const { memberId, place, standing, lostSince, fence, leadership } = membership;
+  return {
+    memberId,
+    size: place.size,
+    rank: place.rank,
+    state: standing,
+    ...(lostSince === undefined ? {} : { lostSince }),
+    leads: fence !== undefined,
+    ...(leadership === undefined ? {} : { leader: leadership.memberId }),
   };
 }
 

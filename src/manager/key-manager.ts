@@ -17,6 +17,7 @@ import type { Adapters, RunOptions } from './library-calls.js';
 import { callFetch } from './library-fetch.js';
 import type { ManagedOrigins } from './managed-origins.js';
 import type { Member } from './members.js';
+import type { MembershipView } from './membership.js';
 import type { KeyManagerOptions, KeyManagerSeams } from './options.js';
 import type { Pool } from './pool.js';
 import { exhaustedError } from './refusal.js';
@@ -166,6 +167,7 @@ export class KeyManager implements AsyncDisposable {
         permits: this.#engine.permits,
         store: this.store,
         storeTrouble: this.#engine.storeTrouble,
+        membership: this.store.shared ? this.membership : undefined,
       },
       this.now(),
     );
@@ -227,6 +229,11 @@ export class KeyManager implements AsyncDisposable {
 
   get store(): Store {
     return this.#engine.store;
+  }
+
+  /** This process as one of its fleet. */
+  get membership(): MembershipView {
+    return this.#engine.membership;
   }
 
   now(): number {

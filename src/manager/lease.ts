@@ -1,10 +1,10 @@
 import { KeymuxError } from '../core/errors.js';
 import type { Outcome } from '../core/outcome.js';
 import { ABORTED } from '../core/outcome.js';
-import type { Clock } from '../core/ports.js';
+import type { Clock, MaybePromise } from '../core/ports.js';
 import type { Member } from './members.js';
-import type { Permit } from './permits.js';
-import { UNLIMITED } from './permits.js';
+import type { Permit, Shortage } from './permits.js';
+import { UNLIMITED, isShortage } from './permits.js';
 
 /** Versions of health under which a request set out; an answer under an older one is late. */
 export interface SeenVersions {
@@ -18,6 +18,8 @@ export interface Grant {
   readonly service: string;
   readonly member: Member;
   readonly permit: Permit;
+  /** Another permit of the same bucket. */
+  readonly renew?: (now: number) => MaybePromise<Permit | Shortage>;
   readonly seen: SeenVersions;
   readonly startedAt: number;
   /** Its number among the requests of its bucket; undefined where the provider states no allowance. */
@@ -48,13 +50,15 @@ export class Lease implements AsyncDisposable, Disposable {
   /** As in `Grant`. */
   readonly granted: number | undefined;
   readonly #owner: LeaseOwner;
-  readonly #permit: Permit;
+  readonly #renew: Grant['renew'];
+  #permit: Permit;
   #reported = false;
   #ended = false;
   #left = false;
 
-  constructor(owner: LeaseOwner, { service, member, permit, seen, startedAt, granted }: Grant) {
+  constructor(owner: LeaseOwner, { service, member, permit, renew, seen, startedAt, granted }: Grant) {
     this.#owner = owner;
+    this.#renew = renew;
     this.#permit = permit;
     this.service = service;
     this.member = member;
@@ -66,13 +70,17 @@ export class Lease implements AsyncDisposable, Disposable {
     this.startedAt = startedAt;
   }
 
-  /** The key itself. Throws `KEYMUX_LEASE_ENDED` after the lease ended. */
+  /**
+   * The key itself. Throws `KEYMUX_LEASE_ENDED` after the lease ended, or where the request was kept from being sent for
+   * so long (a process that was stopped) that its permit has run out, and no other one can be had at once.
+   */
   get apiKey(): string {
     if (this.#ended) {
       throw new KeymuxError('KEYMUX_LEASE_ENDED', `The lease on ${this.keyId} has ended.`, {
         fix: 'Acquire a new lease for each request.',
       });
     }
+    this.#renewIfLate();
     return this.member.credential.secret.reveal();
   }
 
@@ -85,6 +93,29 @@ export class Lease implements AsyncDisposable, Disposable {
     this.#left = true;
     // Nearly every request has no limits to count, and need not know the time.
     if (!this.#reported && this.#permit !== UNLIMITED) this.#permit.sent(this.#owner.now());
+  }
+
+  /** Whoever asks for the key is about to send; a permit that ran out before may be counted by nobody. */
+  #renewIfLate(): void {
+    const { sendBefore } = this.#permit;
+    if (sendBefore === undefined || this.#left || this.#reported) return;
+    const now = this.#owner.now();
+    if (now < sendBefore) return;
+    this.#permit.giveBack();
+    this.#permit = RAN_OUT;
+    const taken = this.#renew?.(now);
+    if (taken instanceof Promise) void taken.then(giveBack, () => {});
+    else if (taken !== undefined && !isShortage(taken)) {
+      this.#permit = taken;
+      return;
+    }
+    throw new KeymuxError(
+      'KEYMUX_LEASE_ENDED',
+      `The lease on ${this.keyId} has run out before its request was sent.`,
+      {
+        fix: 'Send the request again: this one was kept back for too long, and nothing of it was sent.',
+      },
+    );
   }
 
   /** Says how the request ended. Only the first report counts. */
@@ -123,4 +154,10 @@ export class Lease implements AsyncDisposable, Disposable {
     this.end();
     return Promise.resolve();
   }
+}
+
+const RAN_OUT: Permit = { ...UNLIMITED, sendBefore: Number.NEGATIVE_INFINITY };
+
+function giveBack(taken: Permit | Shortage): void {
+  if (!isShortage(taken)) taken.giveBack();
 }

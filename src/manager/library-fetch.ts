@@ -224,8 +224,8 @@ function bytesOf(body: RequestInit['body']): Uint8Array | 'opaque' | undefined {
 }
 
 /** `{key}` in a path stands for the key, where the provider wants it there. */
-function placeKey(
-  { apiKey, member }: Lease,
+export function placeKey(
+  { apiKey, member }: Pick<Lease, 'apiKey' | 'member'>,
   base: string,
   path: string,
   init: RequestInit & { readonly headers: Headers },

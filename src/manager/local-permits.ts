@@ -1,4 +1,4 @@
-import { arrivalSlackMs } from '../core/quota.js';
+import { HOLD_MS, arrivalSlackMs } from '../core/quota.js';
 import type { StateTable } from '../state/table.js';
 import type { Bucket, Permit, PermitSource, Shortage } from './permits.js';
 import { UNLIMITED } from './permits.js';
@@ -12,17 +12,42 @@ export class LocalPermits implements PermitSource {
     this.#table = table;
   }
 
-  take(bucket: Bucket, now: number): Permit | Shortage {
+  /** `limits`: lower ones, in the order of the windows, for this permit alone; see `StateTable.take`. */
+  take(bucket: Bucket, now: number, limits?: readonly number[]): Permit | Shortage {
     if (bucket.windows.length === 0) return UNLIMITED;
     const { index, slackMs } = this.#indexOf(bucket);
     const table = this.#table;
-    const position = table.take(index, now);
-    if (position < 0) return { retryAt: table.nextAt(index, now) };
+    const position = table.take(index, now, limits);
+    if (position < 0) return { retryAt: table.nextAt(index, now, limits) };
     return {
+      sendBefore: now + HOLD_MS - slackMs,
       sent: (at) => table.settle(index, position, at + slackMs),
       settle: (at) => table.settle(index, position, at),
       giveBack: () => table.giveBack(index, position),
     };
+  }
+
+  /** When a permit may be had under these limits; Infinity where one of them is 0. */
+  nextAt(bucket: Bucket, now: number, limits: readonly number[]): number {
+    return this.#table.nextAt(this.#indexOf(bucket).index, now, limits);
+  }
+
+  /** The number of the next permit; for `usedBefore`. */
+  position(bucket: Bucket): number {
+    return this.#table.endPosition(this.#indexOf(bucket).index);
+  }
+
+  usedBefore(bucket: Bucket, position: number, now: number): readonly number[] {
+    return this.#table.usedBefore(this.#indexOf(bucket).index, position, now);
+  }
+
+  /** When each permit is charged that still counts, ascending. */
+  charges(bucket: Bucket, now: number): readonly number[] {
+    return this.#table.charges(this.#indexOf(bucket).index, now);
+  }
+
+  claimRetelling(bucket: Bucket, now: number, restMs: number): boolean {
+    return this.#table.claimRetelling(this.#indexOf(bucket).index, now, restMs);
   }
 
   left(bucket: Bucket, now: number): number | undefined {

@@ -37,6 +37,10 @@ export interface KeyManagerSeams {
   readonly recovery?: 'eager' | 'lazy';
   /** A configuration that was read already, by another thread of this process. */
   readonly configuration?: Configuration;
+  /** Looks on only: is no member of the fleet, is not counted among them and never leads. */
+  readonly observer?: boolean;
+  /** How long a request may be under way to its sending. Milliseconds. Default: `HOLD_MS`. */
+  readonly holdMs?: number;
   /** Ties the manager into the process (environment, HTTP). */
   readonly integrate?: (manager: KeyManager) => Undo;
 }

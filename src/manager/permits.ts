@@ -6,6 +6,8 @@ import type { QuotaWindow } from '../core/quota.js';
 import type { MaybePromise } from '../core/ports.js';
 
 export interface Permit {
+  /** A request that has not left by then must not leave with this permit: it would be counted too late. */
+  readonly sendBefore?: number;
   /** The request left for the provider at this moment. */
   sent(at: number): void;
   /** The provider answered; it counted the request no later than this. */
@@ -49,11 +51,17 @@ export interface PermitSource {
     now: number,
     where: { table: boolean; store: boolean },
   ): MaybePromise<void>;
+  /** The store is there again: tells it what was spent without it. Fails where that cannot be told. */
+  rejoin?(): MaybePromise<void>;
   /** Reports what is pending and gives back what is unspent. */
   close(): MaybePromise<void>;
 }
 
-export const UNLIMITED: Permit = { sent: () => {}, settle: () => {}, giveBack: () => {} };
+export const UNLIMITED: Permit = {
+  sent: () => {},
+  settle: () => {},
+  giveBack: () => {},
+};
 
 export function isShortage(value: Permit | Shortage): value is Shortage {
   return 'retryAt' in value;

@@ -132,7 +132,8 @@ export class Pool {
 
   /** A lease on the best key, at once or within `waitUntil`; otherwise why not. */
   acquire(options: AcquireOptions, now = this.#context.now()): MaybePromise<Lease | Shut> {
-    if (this.room.size > 0 && this.room.nextTryAt <= options.waitUntil) return this.#wait(options);
+    const isQueue = this.room.size > 0 && this.room.nextTryAt <= options.waitUntil;
+    if (isQueue && options.caller?.signal?.aborted !== true) return this.#wait(options);
     const first = this.tryAcquire(options.excluded, now);
     if (first instanceof Promise) return first.then((result) => this.#waitUnlessServed(result, options));
     return this.#waitUnlessServed(first, options);
@@ -314,7 +315,9 @@ export class Pool {
     const { service } = this;
     const permit = granted === undefined ? taken : { ...taken, giveBack: () => this.#uncount(member, taken) };
     const seen = seenVersions(member, table);
-    return new Lease(this.#context, { service, member, permit, seen, startedAt: now, granted });
+    const renew = (at: number): MaybePromise<Permit | Shortage> =>
+      this.#context.permits.take(member.bucket, at);
+    return new Lease(this.#context, { service, member, permit, renew, seen, startedAt: now, granted });
   }
 
   #uncount(member: Member, permit: Permit): void {

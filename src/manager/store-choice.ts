@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { StoreDefinition } from '../config/configuration.js';
@@ -6,9 +7,18 @@ import { createMemoryStore } from '../stores/memory.js';
 import { stateDirectory } from '../stores/sqlite/state-directory.js';
 import { createSqliteStore } from '../stores/sqlite/store.js';
 
+type RedisStoreModule = typeof import('./redis-store.js');
+
+const require = createRequire(import.meta.url);
+
+/** The Redis store is loaded where it is configured only, as one CommonJS file that the build makes. */
 export function chooseStore(definition: StoreDefinition, options: StoreOptions): Store {
   if (definition.type === 'sqlite') {
     return createSqliteStore(definition.path === undefined ? options : { ...options, path: definition.path });
+  }
+  if (definition.type === 'redis') {
+    const { openRedisStore } = require('#keymux/manager/redis-store.cjs') as RedisStoreModule;
+    return openRedisStore(definition, options);
   }
   return createMemoryStore(options);
 }
@@ -17,8 +27,9 @@ const KEY_BYTES = 32;
 
 /**
  * The secret under which keys get their fingerprints. It lives beside the state file (mode 0600), so that a key is
- * known again after a restart while the state file alone tells nothing. Where nothing is kept, fingerprints never
- * leave the process and need no secret.
+ * known again after a restart while the state file alone tells nothing. Hosts that share a Redis have no place in
+ * common but their configuration: `store.secret`, or else a key that is no secret, see docs/security.md. Where nothing
+ * is kept, fingerprints never leave the process and need no secret.
  */
 export function fingerprintKeyFor(
   store: Store,
@@ -26,6 +37,7 @@ export function fingerprintKeyFor(
   onNotice: StoreOptions['onNotice'] = () => {},
 ): Uint8Array {
   if (store.kind === 'memory') return new Uint8Array(KEY_BYTES);
+  if (store.kind === 'redis') return fleetKey(definition);
   const path = definition.type === 'sqlite' ? definition.path : undefined;
   const directory = path === undefined ? stateDirectory(process.env) : dirname(path);
   const file = join(directory, 'fingerprint.key');
@@ -33,6 +45,15 @@ export function fingerprintKeyFor(
   if (found?.length === KEY_BYTES) return found;
   if (found !== undefined) setAside(file, onNotice);
   return createKey(directory, file) ?? readWholeKey(file) ?? new Uint8Array(KEY_BYTES);
+}
+
+/** Without `store.secret` it is the same for every fleet, also for programs that pass a client of their own. */
+function fleetKey(definition: StoreDefinition): Uint8Array {
+  const secret = definition.type === 'redis' ? definition.secret?.reveal() : undefined;
+  const { createHash } = process.getBuiltinModule('node:crypto');
+  return createHash('sha256')
+    .update(`keymux fingerprints\0${secret ?? ''}`)
+    .digest();
 }
 
 function readKey(file: string): Uint8Array | undefined {

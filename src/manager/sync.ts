@@ -1,33 +1,38 @@
 /** Keeps the table of this process and the store in step: transitions at once, counters by and by. */
+import type { Fence } from '../core/fleet.js';
 import type { HealthRecord, Store, StoredState, UsageDelta } from '../core/ports.js';
+import type { Counter } from '../state/layout.js';
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import type { Member } from './members.js';
+import type { StoreLink } from './store-link.js';
 import { isOwnerRecord } from './owners.js';
 
 const USAGE_EVERY_MS = 1_000;
 
 export class Sync {
   readonly #store: Store;
+  readonly #link: StoreLink;
   readonly #table: StateTable;
   readonly #onTrouble: (error: unknown) => void;
   readonly #onChange: () => void;
   readonly #onOwner: (subject: string, rowOf: (keySubject: string) => number | undefined) => void;
   /** Row of the table by name of the subject. */
   readonly #rows = new Map<string, number>();
-  readonly #reported = new Map<string, { requests: number; failures: number }>();
   readonly #costs = new Map<string, number>();
   readonly #changed = new Set<string>();
   /** Changes that could not be told yet. */
   readonly #unheard = new Set<string>();
   #isOpen = false;
-  #countsForAll = false;
+  #isRunning = false;
+  #isChair = false;
   #publishing: Promise<void> | undefined;
   #stopWatching: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
     store: Store,
+    link: StoreLink,
     table: StateTable,
     hooks: {
       onTrouble: (error: unknown) => void;
@@ -37,6 +42,7 @@ export class Sync {
     },
   ) {
     this.#store = store;
+    this.#link = link;
     this.#table = table;
     this.#onTrouble = hooks.onTrouble;
     this.#onChange = hooks.onChange;
@@ -48,7 +54,6 @@ export class Sync {
       this.#rows.set(subjects.key, rows.key);
       this.#rows.set(subjects.bucket, rows.bucket);
       this.#rows.set(subjects.provider, rows.provider);
-      if (!this.#reported.has(subjects.key)) this.#reported.set(subjects.key, this.#countersOf(rows.key));
     }
   }
 
@@ -56,31 +61,53 @@ export class Sync {
   recover(state: StoredState): void {
     this.#apply(state.records);
     this.#isOpen = true;
-    this.#tellAgain();
+    this.tellAgain();
+  }
+
+  /** Tells again and again what could not be told, and what was used. Does nothing where the store did not open. */
+  start(): void {
+    if (!this.#isOpen || this.#isRunning) return;
+    this.#isRunning = true;
+    this.#timer = setInterval(() => {
+      this.tellAgain();
+      void this.flushUsage();
+    }, USAGE_EVERY_MS).unref();
+    this.#follow();
   }
 
   /**
-   * Starts to follow the others, and to report what all threads of this process used, since they share the counters:
-   * only one of them does. Costs are reported by the thread that learnt them. Does nothing where the store did not open.
+   * Whether this thread speaks for the process: it follows the others, and reports what all threads used, since they
+   * share the counters. Costs are reported by the thread that learnt them.
    */
-  start(role: 'leader' | 'other'): void {
-    if (!this.#isOpen) return;
-    this.#timer = setInterval(() => {
-      this.#tellAgain();
-      void this.flushUsage();
-    }, USAGE_EVERY_MS).unref();
-    if (role === 'other') return;
-    this.#countsForAll = true;
-    this.#stopWatching = this.#store.watch((records) => {
-      this.#apply(records);
-      this.#onChange();
-    });
+  setChair(isChair: boolean): void {
+    this.#isChair = isChair;
+    if (this.#isRunning) this.#follow();
+  }
+
+  /** What could not be told is told now. */
+  tellAgain(): void {
+    if (this.#link.isLost) return;
+    const subjects = [...this.#changed, ...this.#unheard];
+    this.#unheard.clear();
+    for (const subject of subjects) this.changed(subject);
   }
 
   /** A subject changed here; the others are told as soon as the running turn is over. */
   changed(subject: string): void {
     this.#changed.add(subject);
-    if (this.#isOpen) this.#publishing ??= Promise.resolve().then(() => this.#publish());
+    if (this.#isOpen && !this.#link.isLost)
+      this.#publishing ??= Promise.resolve().then(() => this.#publish());
+  }
+
+  /**
+   * Stores what the elected monitor found, and takes up what then stands; nothing where that leadership is over.
+   * @throws `KEYMUX_FENCED`, `KEYMUX_STORE_UNAVAILABLE`
+   */
+  async publishFenced(records: readonly HealthRecord[], fence: Fence): Promise<readonly HealthRecord[]> {
+    const standing = await this.#link.ask(() => this.#store.publish(records, fence));
+    this.#apply(standing);
+    this.#onChange();
+    return standing;
   }
 
   addCost(subject: string, costUsd: number): void {
@@ -88,10 +115,11 @@ export class Sync {
   }
 
   async flushUsage(): Promise<void> {
+    if (this.#link.isLost) return;
     const deltas = this.#takeDeltas();
     if (deltas.length === 0) return;
     try {
-      await this.#store.addUsage(deltas);
+      await this.#link.ask(() => this.#store.addUsage(deltas));
     } catch (error) {
       this.#putBack(deltas);
       this.#onTrouble(error);
@@ -99,9 +127,10 @@ export class Sync {
   }
 
   async stop(): Promise<void> {
-    this.#stopWatching?.();
+    this.#isRunning = false;
+    this.#unfollow();
     clearInterval(this.#timer);
-    this.#tellAgain();
+    this.tellAgain();
     while (this.#publishing !== undefined) await this.#publishing;
     if (this.#timer !== undefined) await this.flushUsage();
   }
@@ -110,19 +139,27 @@ export class Sync {
     const subjects = [...this.#changed];
     this.#changed.clear();
     try {
-      this.#apply(await this.#store.publish(subjects.map((subject) => this.#recordOf(subject))));
+      const records = subjects.map((subject) => this.#recordOf(subject));
+      this.#apply(await this.#link.ask(() => this.#store.publish(records)));
     } catch (error) {
       for (const subject of subjects) this.#unheard.add(subject);
       this.#onTrouble(error);
     } finally {
-      this.#publishing = this.#changed.size === 0 ? undefined : this.#publish();
+      this.#publishing = this.#changed.size === 0 || this.#link.isLost ? undefined : this.#publish();
     }
   }
 
-  #tellAgain(): void {
-    const subjects = [...this.#changed, ...this.#unheard];
-    this.#unheard.clear();
-    for (const subject of subjects) this.changed(subject);
+  #follow(): void {
+    if (!this.#isChair) return this.#unfollow();
+    this.#stopWatching ??= this.#store.watch((records) => {
+      this.#apply(records);
+      this.#onChange();
+    });
+  }
+
+  #unfollow(): void {
+    this.#stopWatching?.();
+    this.#stopWatching = undefined;
   }
 
   #recordOf(subject: string): HealthRecord {
@@ -150,38 +187,31 @@ export class Sync {
     }
   }
 
-  #countersOf(row: number): { requests: number; failures: number } {
-    return {
-      requests: this.#table.get(row, COUNTER.uses),
-      failures: this.#table.get(row, COUNTER.failures),
-    };
-  }
-
   #takeDeltas(): UsageDelta[] {
     const deltas: UsageDelta[] = [];
-    for (const [subject, before] of this.#reported) {
-      const now = this.#countsForAll ? this.#countersOf(this.#rows.get(subject) ?? -1) : before;
+    for (const [subject, row] of this.#rows) {
+      if (!subject.startsWith('key:')) continue;
+      const requests = this.#isChair ? this.#unreported(row, COUNTER.uses, COUNTER.reportedUses) : 0;
+      const failures = this.#isChair ? this.#unreported(row, COUNTER.failures, COUNTER.reportedFailures) : 0;
       const costUsd = this.#costs.get(subject) ?? 0;
-      if (now.requests === before.requests && now.failures === before.failures && costUsd === 0) continue;
-      deltas.push({
-        subject,
-        requests: now.requests - before.requests,
-        failures: now.failures - before.failures,
-        costUsd,
-      });
-      this.#reported.set(subject, now);
+      if (requests === 0 && failures === 0 && costUsd === 0) continue;
+      deltas.push({ subject, requests, failures, costUsd });
       this.#costs.delete(subject);
     }
     return deltas;
   }
 
+  /** Taken by one thread only, also where another one takes the chair just now. */
+  #unreported(row: number, counter: Counter, reported: Counter): number {
+    const counted = this.#table.get(row, counter);
+    return (counted - this.#table.exchange(row, reported, counted)) | 0;
+  }
+
   #putBack(deltas: readonly UsageDelta[]): void {
     for (const { subject, requests, failures, costUsd } of deltas) {
-      const reported = this.#reported.get(subject) ?? { requests: 0, failures: 0 };
-      this.#reported.set(subject, {
-        requests: reported.requests - requests,
-        failures: reported.failures - failures,
-      });
+      const row = this.#rows.get(subject) ?? this.#table.subject(subject);
+      this.#table.add(row, COUNTER.reportedUses, -requests);
+      this.#table.add(row, COUNTER.reportedFailures, -failures);
       if (costUsd > 0) this.addCost(subject, costUsd);
     }
   }

@@ -1,9 +1,9 @@
 /**
- * How the threads of a process pass their configuration on: keys in the open, since a clone carries no `Secret`, but for
- * those of virtual providers, which each thread reads from their source.
+ * How the threads of a process pass their configuration on: keys and the address of the store in the open, since a
+ * clone carries no `Secret`, but for the keys of virtual providers, which each thread reads from their source.
  */
 import { BroadcastChannel } from 'node:worker_threads';
-import type { Configuration } from '../config/configuration.js';
+import type { Configuration, RedisDefinition, StoreDefinition } from '../config/configuration.js';
 import { readEnvironment } from '../config/environment.js';
 import { readReference } from '../config/reference.js';
 import type { Credential, KeySource } from '../core/credential.js';
@@ -16,8 +16,13 @@ const CHANNEL = 'keymux:configuration';
 
 type PortableCredential = Omit<Credential, 'secret'> & { readonly secret: string | KeySource };
 
-export type PortableConfiguration = Omit<Configuration, 'credentials'> & {
+type PortableStore =
+  | Exclude<StoreDefinition, RedisDefinition>
+  | (Omit<RedisDefinition, 'url' | 'secret'> & { readonly url: string; readonly secret?: string });
+
+export type PortableConfiguration = Omit<Configuration, 'credentials' | 'store'> & {
   readonly credentials: readonly PortableCredential[];
+  readonly store: PortableStore;
 };
 
 export function toPortable(configuration: Configuration): PortableConfiguration {
@@ -25,7 +30,13 @@ export function toPortable(configuration: Configuration): PortableConfiguration 
     ...credential,
     secret: credential.source ?? credential.secret.reveal(),
   }));
-  return { ...configuration, credentials };
+  return { ...configuration, credentials, store: toPortableStore(configuration.store) };
+}
+
+function toPortableStore(store: StoreDefinition): PortableStore {
+  if (store.type !== 'redis') return store;
+  const { url, secret, ...open } = store;
+  return { ...open, url: url.reveal(), ...(secret === undefined ? {} : { secret: secret.reveal() }) };
 }
 
 /** A key that cannot be read here is left out, with a note. */
@@ -40,7 +51,13 @@ export function fromPortable(portable: PortableConfiguration): Configuration {
       return [];
     }
   });
-  return { ...portable, credentials, notes };
+  return { ...portable, credentials, notes, store: fromPortableStore(portable.store) };
+}
+
+function fromPortableStore(store: PortableStore): StoreDefinition {
+  if (store.type !== 'redis') return store;
+  const { url, secret, ...open } = store;
+  return { ...open, url: new Secret(url), ...(secret === undefined ? {} : { secret: new Secret(secret) }) };
 }
 
 function secretOf(credential: PortableCredential): Secret {

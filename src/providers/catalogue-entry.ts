@@ -20,8 +20,6 @@ export type KnownLimit = {
 export interface CatalogueEntry extends KnownProvider {
   /** Variables that hold a key and its secret. They change together or not at all, so they are no `env`. */
   readonly pairedEnv?: readonly string[];
-  /** Headers that every request needs besides the key, a probe included. */
-  readonly companionHeaders?: Readonly<Record<string, string>>;
 }
 
 /** What is known of a provider for people. */

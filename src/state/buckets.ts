@@ -6,6 +6,7 @@
 import { KeymuxError } from '../core/errors.js';
 import { type QuotaWindow, windowStart } from '../core/quota.js';
 import { BUCKET, tableFull, type TableMemory } from './layout.js';
+import { momentOf, ticksAt } from './packed-health.js';
 import { planRing, type RingPlan } from './ring-plan.js';
 import { Ring, SEALED } from './ring.js';
 import { slotOfName } from './slot-of-name.js';
@@ -37,10 +38,10 @@ export class Buckets {
     }
   }
 
-  take(index: number, now: number): number {
+  take(index: number, now: number, limits?: readonly number[]): number {
     for (;;) {
       const ring = this.#ringOf(index);
-      const position = ring.take(now);
+      const position = ring.take(now, limits);
       if (position !== SEALED) return position;
       this.#replace(index, ring, ring.plan);
     }
@@ -50,8 +51,37 @@ export class Buckets {
     return this.#ask(index, (ring) => ring.left(now));
   }
 
-  nextAt(index: number, now: number): number {
-    return this.#ask(index, (ring) => ring.nextAt(now));
+  nextAt(index: number, now: number, limits?: readonly number[]): number {
+    return this.#ask(index, (ring) => {
+      const at = ring.nextAt(now);
+      return limits === undefined || at === SEALED ? at : Math.max(at, ring.belowAt(now, limits));
+    });
+  }
+
+  /** The position that the next permit gets. */
+  endPosition(index: number): number {
+    return this.#ringOf(index).endPosition();
+  }
+
+  usedBefore(index: number, position: number, now: number): readonly number[] {
+    return this.#ringOf(index).usedBefore(position, now);
+  }
+
+  /** When each permit is charged that the bucket still counts, ascending. */
+  charges(index: number, now: number): readonly number[] {
+    const ring = this.#ringOf(index);
+    const { windows, highestLimit } = ring.plan;
+    const start = Math.min(...windows.map(({ window }) => windowStart(window, now)));
+    return ring.charges(now, highestLimit).filter((charge) => charge >= start);
+  }
+
+  /** Whether nobody else was the first to say so within that time. */
+  claimRetelling(index: number, now: number, restMs: number): boolean {
+    const { bucketsAt, epoch, words } = this.#memory;
+    const at = bucketsAt + index * BUCKET.words + BUCKET.retoldAt;
+    const toldAt = Atomics.load(words, at);
+    if (toldAt !== 0 && Math.abs(now - momentOf(toldAt, epoch)) < restMs) return false;
+    return Atomics.compareExchange(words, at, toldAt, ticksAt(now, epoch)) === toldAt;
   }
 
   settle(index: number, position: number, countedAt: number): void {
@@ -77,10 +107,7 @@ export class Buckets {
 
   /** Charges one bucket, as of now, with what another one was charged; as much as it has room for. */
   carry(index: number, from: number, now: number): void {
-    const source = this.#ringOf(from);
-    const { windows, highestLimit } = source.plan;
-    const start = Math.min(...windows.map(({ window }) => windowStart(window, now)));
-    const charges = source.charges(now, highestLimit).filter((charge) => charge >= start);
+    const charges = this.charges(from, now);
     for (let count = 0; count < charges.length; count += 1) {
       const position = this.take(index, now);
       if (position < 0) return;

@@ -7,7 +7,7 @@ import { KeymuxError } from '../core/errors.js';
 
 const MAGIC = 0x6b_6d_75_78;
 /** Changes with every change of meaning in this file, in `packed-health.ts`, `allowances.ts` or `ring.ts`. */
-const LAYOUT_VERSION = 2;
+const LAYOUT_VERSION = 3;
 
 const DAY_MS = 86_400_000;
 /** Health and ring ticks are counted from this long before the table was made, so that the recent past fits too. */
@@ -32,7 +32,22 @@ const HEADER = {
   /** Grows whenever an owner of a key becomes known. */
   owners: LINE_WORDS + 1,
   arenaTop: 2 * LINE_WORDS,
-  words: 3 * LINE_WORDS,
+  fleet: 3 * LINE_WORDS,
+  words: 4 * LINE_WORDS,
+} as const;
+
+/** What all threads of a process know of their fleet; see `fleet-words.ts`. */
+export const FLEET = {
+  /** 64 random bits, by which this table is told from every other one. */
+  seed: 0,
+  /** Two words that change together: how many members there are, 0 while nobody said, and the rank among them. */
+  place: 2,
+  /** The thread that speaks for the process, plus 1; 0 for none. */
+  chair: 4,
+  /** When it last said that it is there: a tick. */
+  chairAt: 5,
+  /** 1 while the loss of the store was told and its return was not. */
+  lossTold: 6,
 } as const;
 
 /** Words of a subject. Two of 64 bits, the disabled flag, the counters; in a line of its own, what a provider stated. */
@@ -83,12 +98,22 @@ export const COUNTER = {
   troubleAt: 14,
   /** Of a key: the subject that stands for its owner, plus 1; 0 while nobody told. Of a bucket: 1 once it was joined to another. */
   owner: 15,
+  /** How many of `uses` and `failures` the store was told of. */
+  reportedUses: LINE_WORDS + 7,
+  reportedFailures: LINE_WORDS + 8,
 } as const;
 
 export type Counter = (typeof COUNTER)[keyof typeof COUNTER];
 
-/** Words of a bucket. `ring` is the word at which its ring block begins; 0 while it has none. */
-export const BUCKET = { hash: 0, ring: 2, words: 4 } as const;
+/** Words of a bucket. */
+export const BUCKET = {
+  hash: 0,
+  /** The word at which its ring block begins; 0 while it has none. */
+  ring: 2,
+  /** When a store that forgot the bucket was last told of it: a tick. */
+  retoldAt: 3,
+  words: 4,
+} as const;
 
 /** Words of a ring block; its windows as JSON text and then its slots follow. */
 export const RING = {
@@ -124,6 +149,7 @@ export interface TableMemory {
   readonly generationAt: number;
   readonly ownersAt: number;
   readonly arenaTopAt: number;
+  readonly fleetAt: number;
   readonly subjectsAt: number;
   readonly subjectCapacity: number;
   readonly bucketsAt: number;
@@ -144,7 +170,12 @@ export function wholeLines(count: number): number {
 }
 
 /** A new table whose time is `now`, in epoch milliseconds, while `process.hrtime` shows `hrtimeMs`. */
-export function createMemory(sizes: TableSizes, now: number, hrtimeMs: number): TableMemory {
+export function createMemory(
+  sizes: TableSizes,
+  now: number,
+  hrtimeMs: number,
+  random: () => number = Math.random,
+): TableMemory {
   const subjects = powerOfTwo(sizes.subjects ?? 1_024);
   const buckets = powerOfTwo(sizes.buckets ?? 512);
   const arena = wholeLines((sizes.arenaBytes ?? 4 * 1_048_576) / Int32Array.BYTES_PER_ELEMENT);
@@ -160,6 +191,7 @@ export function createMemory(sizes: TableSizes, now: number, hrtimeMs: number): 
   floats[HEADER.epoch / 2] = Math.floor((now - EPOCH_LEAD_MS) / DEADLINE_TICK_MS) * DEADLINE_TICK_MS;
   const memory = openMemory(buffer);
   words[HEADER.arenaTop] = memory.endAt - arena;
+  for (const half of [0, 1]) words[HEADER.fleet + FLEET.seed + half] = Math.floor(random() * 2 ** 32) | 0;
   return memory;
 }
 
@@ -192,6 +224,7 @@ export function openMemory(buffer: SharedArrayBuffer): TableMemory {
     generationAt: HEADER.generation,
     ownersAt: HEADER.owners,
     arenaTopAt: HEADER.arenaTop,
+    fleetAt: HEADER.fleet,
     subjectsAt: HEADER.words,
     subjectCapacity,
     bucketsAt,

@@ -69,6 +69,41 @@ export class WindowView {
     return lowered === 0 || ((startTick - this.#blocker(words, position, this.#slotsOf(lowered))) | 0) > 0;
   }
 
+  /**
+   * How many permits before `position` count against the window; no more than `enough` are looked for. A slot of
+   * several permits counts as a whole.
+   */
+  used(words: Int32Array, position: number, startTick: number, enough: number): number {
+    const { at, mask, shift } = this.#lane;
+    const slot = position >>> shift;
+    let used = position & (2 ** shift - 1);
+    for (let back = 1; back <= this.#slots && used < enough; back += 1) {
+      if (((startTick - (words[at + ((slot - back) & mask)] as number)) | 0) <= 0) used += 2 ** shift;
+    }
+    return used;
+  }
+
+  /**
+   * When fewer than `limit` of the permits before `position` count against the window, if what is still under way is
+   * counted now; `now` if that is so already. Epoch milliseconds; Infinity under a limit of 0.
+   */
+  belowAt(words: Int32Array, position: number, now: number, ticks: number, limit: number): number {
+    if (limit < 1) return Number.POSITIVE_INFINITY;
+    const { at, mask, shift } = this.#lane;
+    const startTick = this.startTick(now, ticks);
+    const begun = position & (2 ** shift - 1);
+    const ages: number[] = [];
+    for (let back = 1; back <= this.#slots; back += 1) {
+      const charge = words[at + (((position >>> shift) - back) & mask)] as number;
+      if (((startTick - charge) | 0) <= 0) ages.push(Math.max(0, (ticks - charge) | 0));
+    }
+    const tooMany = Math.ceil((begun + ages.length * 2 ** shift - limit + 1) / 2 ** shift);
+    if (tooMany <= 0) return now;
+    if (this.#calendar !== undefined) return nextReset(this.#calendar, now);
+    const age = ages.sort((a, b) => b - a)[Math.min(tooMany, ages.length) - 1] ?? 0;
+    return this.#epoch + (ticks - age + this.#ticks) * this.#tickMs + 1;
+  }
+
   /** How many positions in a row, from this one on, are free. */
   left(words: Int32Array, position: number, startTick: number): number {
     const left = this.#leftOf(words, position, startTick, this.#slots, this.#requests);

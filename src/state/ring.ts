@@ -100,8 +100,11 @@ export class Ring {
     }
   }
 
-  /** The position of the permit, `REFUSED` or `SEALED`. */
-  take(now: number): number {
+  /**
+   * The position of the permit, `REFUSED` or `SEALED`. `limits`: lower ones, in the order of the windows, for this
+   * permit alone. Others may have been taken under higher ones, so everything within the windows is counted.
+   */
+  take(now: number, limits?: readonly number[]): number {
     const words = this.#words;
     const sequenceAt = this.at + RING.sequence;
     const ticks = this.#ticksOfEra(now);
@@ -112,6 +115,7 @@ export class Ring {
       if ((untaken & 1) !== 0) return SEALED;
       const position = (sequence - untaken) | 0;
       if (!this.#isFree(position, now, ticks)) return REFUSED;
+      if (limits !== undefined && !this.#isBelow(limits, position, now, ticks)) return REFUSED;
       if (!this.#charge(position, charge, sequence)) continue;
       if (Atomics.compareExchange(words, sequenceAt, sequence, (sequence + 1) | 0) === sequence) {
         return position & POSITION_MASK;
@@ -172,6 +176,26 @@ export class Ring {
     let at = now;
     for (const window of this.#windows) at = Math.max(at, window.freeAt(this.#words, position, now, ticks));
     return at;
+  }
+
+  /** As `nextAt` under lower limits. Infinity where one of them is 0. */
+  belowAt(now: number, limits: readonly number[]): number {
+    const position = this.#openPosition();
+    if (position === undefined) return SEALED;
+    const ticks = this.#ticksOfEra(now);
+    return this.#windows.reduce(
+      (at, window, index) =>
+        Math.max(at, window.belowAt(this.#words, position, now, ticks, limits[index] ?? 0)),
+      now,
+    );
+  }
+
+  /** Permits before this position that count against each window. */
+  usedBefore(position: number, now: number): number[] {
+    const ticks = this.#ticksOfEra(now);
+    return this.#windows.map((window) =>
+      window.used(this.#words, position, window.startTick(now, ticks), Number.POSITIVE_INFINITY),
+    );
   }
 
   /** The limit in force of each window: the configured one, or a lower one that the provider stated. */
@@ -284,6 +308,13 @@ export class Ring {
       if (!window.isFree(this.#words, position, window.startTick(now, ticks))) return false;
     }
     return this.#words[this.at + RING.anyLowered] === 0 || this.#isFreeBelow(position, now, ticks);
+  }
+
+  #isBelow(limits: readonly number[], position: number, now: number, ticks: number): boolean {
+    return this.#windows.every((window, index) => {
+      const limit = limits[index] ?? 0;
+      return window.used(this.#words, position, window.startTick(now, ticks), limit) < limit;
+    });
   }
 
   #isFreeBelow(position: number, now: number, ticks: number): boolean {

@@ -7,6 +7,7 @@ import type { Clock, Random } from '../core/ports.js';
 import type { QuotaWindow } from '../core/quota.js';
 import { Allowances } from './allowances.js';
 import { Buckets } from './buckets.js';
+import { FleetWords } from './fleet-words.js';
 import {
   createMemory,
   type Counter,
@@ -51,6 +52,7 @@ export class StateTable {
   readonly buffer: SharedArrayBuffer;
   /** What providers stated of buckets, by the index of the subject `bucket:…`. */
   readonly allowances: Allowances;
+  readonly fleet: FleetWords;
   readonly #memory: TableMemory;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #clock: Clock | undefined;
@@ -63,6 +65,7 @@ export class StateTable {
     this.#words = memory.words;
     this.#clock = clock;
     this.allowances = new Allowances(memory);
+    this.fleet = new FleetWords(memory);
     this.#buckets = new Buckets(memory, () => this.now());
   }
 
@@ -217,6 +220,11 @@ export class StateTable {
     Atomics.store(this.#words, this.#subjectAt(index) + counter, value);
   }
 
+  /** Sets a counter and returns what it was. */
+  exchange(index: number, counter: Counter, value: number): number {
+    return Atomics.exchange(this.#words, this.#subjectAt(index) + counter, value);
+  }
+
   /** Until when the subject is out of permits, in epoch milliseconds; 0 if it never was. */
   blockedUntil(index: number): number {
     return this.timeOf(this.get(index, COUNTER.blockedUntil));
@@ -265,10 +273,11 @@ export class StateTable {
 
   /**
    * Takes one permit, charged at `now + HOLD_MS` until it is settled: its position, or -1 if a window is full. No
-   * window ever holds more than its limit. `now` is the time of this table.
+   * window ever holds more than its limit. `now` is the time of this table. `limits`: lower ones, in the order of the
+   * windows, that hold for this permit alone; it then looks at each slot within the limits.
    */
-  take(bucket: number, now: number): number {
-    return this.#buckets.take(bucket, now);
+  take(bucket: number, now: number, limits?: readonly number[]): number {
+    return this.#buckets.take(bucket, now, limits);
   }
 
   /**
@@ -295,10 +304,30 @@ export class StateTable {
 
   /**
    * The soonest moment at which `take` may succeed. What is under way is taken as counted now, though it is charged
-   * later: an estimate to wait by, which `take` then confirms.
+   * later: an estimate to wait by, which `take` then confirms. `limits`: as for `take`; Infinity where one is 0.
    */
-  nextAt(bucket: number, now: number): number {
-    return this.#buckets.nextAt(bucket, now);
+  nextAt(bucket: number, now: number, limits?: readonly number[]): number {
+    return this.#buckets.nextAt(bucket, now, limits);
+  }
+
+  /** The position that the next permit of the bucket gets; for `usedBefore`. */
+  endPosition(bucket: number): number {
+    return this.#buckets.endPosition(bucket);
+  }
+
+  /** How many of the permits before a position count against each window now. */
+  usedBefore(bucket: number, position: number, now: number): readonly number[] {
+    return this.#buckets.usedBefore(bucket, position, now);
+  }
+
+  /** When each permit that counts against any window is charged, in epoch milliseconds, ascending. */
+  charges(bucket: number, now: number): readonly number[] {
+    return this.#buckets.charges(bucket, now);
+  }
+
+  /** Whether this thread is to tell a store that forgot the bucket: no other did within that time. */
+  claimRetelling(bucket: number, now: number, restMs: number): boolean {
+    return this.#buckets.claimRetelling(bucket, now, restMs);
   }
 
   /** The limits in force of a bucket, in the order of its windows: the configured ones, or lower ones that were stated. */

@@ -1,6 +1,8 @@
 /** What the stores have in common in keeping charges: which to keep, and how to keep them few. */
 import { windowStart } from '../core/quota.js';
 import type { Charge, QuotaWindow } from '../core/quota.js';
+import type { Charged } from '../core/ports.js';
+import { LONGEST_LEASE_MS } from './requests.js';
 
 /** A bucket with more settled charges than this has them compacted. */
 export const MANY_CHARGES = 512;
@@ -21,6 +23,20 @@ export function horizonMs(windows: readonly QuotaWindow[]): number {
       calendar === undefined ? perMs : Math.max(perMs, LONGEST_CALENDAR_MS[calendar.unit]),
     ),
   );
+}
+
+/**
+ * Until when a store remembers that it was told of a charge: as long as it matters, but no longer than anybody would
+ * tell it again.
+ */
+export function rememberedUntil({ windows, countedAt }: Charged, now: number): number {
+  const spanMs = Math.min(LONGEST_LEASE_MS, Math.max(FORGOTTEN_AFTER_MS, horizonMs(windows)));
+  return Math.max(now, boundedCountedAt(countedAt, now)) + spanMs;
+}
+
+/** A charge dated by a clock that is wrong must not block its bucket until that day. */
+export function boundedCountedAt(countedAt: number, now: number): number {
+  return Math.min(countedAt, now + LONGEST_LEASE_MS);
 }
 
 /**

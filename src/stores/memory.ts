@@ -1,6 +1,6 @@
 import { nextPermitAt, permitsLeft } from '../core/quota.js';
 import type { Charge } from '../core/quota.js';
-import type { Census, Fleet, Presence } from '../core/fleet.js';
+import type { Census, Fence, Fleet, Presence } from '../core/fleet.js';
 import type {
   Charged,
   HealthRecord,
@@ -13,10 +13,22 @@ import type {
   UsageDelta,
   UsageTotal,
 } from '../core/ports.js';
-import { FORGOTTEN_AFTER_MS, MANY_CHARGES, compactCharges, horizonMs } from './charges.js';
-import { mergeRecords } from './records.js';
 import {
+  FORGOTTEN_AFTER_MS,
+  MANY_CHARGES,
+  boundedCountedAt,
+  compactCharges,
+  horizonMs,
+  rememberedUntil,
+} from './charges.js';
+import { mergeRecords } from './records.js';
+import { EMPTY_ROLL, afterBeat, afterLeave, checkFence, fleetOf, leadership, present } from './roll-call.js';
+import type { Roll } from './roll-call.js';
+import {
+  checkCaution,
+  checkCharge,
   checkLease,
+  checkPresence,
   checkRecord,
   checkSettlement,
   checkUsage,
@@ -24,9 +36,17 @@ import {
   notOpenError,
 } from './requests.js';
 
+interface HeldCharge extends Charge {
+  /** Later than this moment by `FORGOTTEN_AFTER_MS` nobody will settle it any more. */
+  readonly heldUntil: number;
+}
+
 interface Bucket {
-  readonly leases: Map<string, Charge>;
+  readonly leases: Map<string, HeldCharge>;
   settled: Charge[];
+  /** Charges that were told without a lease, and until when telling them again changes nothing. */
+  readonly told: Map<string, number>;
+  cautiousUntil: number;
   /** The longest that any request needed to look back. */
   horizonMs: number;
 }
@@ -45,6 +65,7 @@ class MemoryStore implements Store {
   readonly #records = new Map<string, HealthRecord>();
   readonly #usage = new Map<string, UsageTotal>();
   readonly #buckets = new Map<string, Bucket>();
+  #roll: Roll = EMPTY_ROLL;
 
   constructor(options: StoreOptions) {
     this.now = options.now;
@@ -56,9 +77,10 @@ class MemoryStore implements Store {
     return { records: [...this.#records.values()], usage: [...this.#usage.values()] };
   }
 
-  publish(records: readonly HealthRecord[]): readonly HealthRecord[] {
+  publish(records: readonly HealthRecord[], fence?: Fence): readonly HealthRecord[] {
     this.#requireOpen();
     records.forEach(checkRecord);
+    if (fence !== undefined) checkFence(this.#roll, fence, this.now());
     return records.map((record) => {
       const stored = this.#records.get(record.subject);
       const merged = stored === undefined ? record : mergeRecords(stored, record);
@@ -79,31 +101,26 @@ class MemoryStore implements Store {
     const { windows, want, ttlMs, slackMs } = request;
     const bucket = this.#tidyBucket(request, now);
     const charges = [...bucket.leases.values(), ...bucket.settled];
-    const left = permitsLeft(windows, charges, now);
-    const granted = Math.min(want, left);
+    const leftBefore = windows.map((window) => permitsLeft([window], charges, now));
+    const left = Math.min(Number.POSITIVE_INFINITY, ...leftBefore);
+    const isCautious = bucket.cautiousUntil > now;
+    const granted = isCautious ? 0 : Math.min(want, left);
     const validUntil = now + ttlMs;
-    if (granted === 0) {
-      return {
-        leaseId: '',
-        granted,
-        validUntil,
-        left,
-        leftInWindows: [],
-        retryAt: nextPermitAt(windows, charges, now),
-        cautiousUntil: 0,
-      };
-    }
-    const leaseId = String(this.#nextLease++);
-    bucket.leases.set(leaseId, { permits: granted, countedAt: validUntil + slackMs });
-    return {
-      leaseId,
+    const grant = {
       granted,
       validUntil,
       left: left - granted,
-      leftInWindows: [],
-      retryAt: now,
-      cautiousUntil: 0,
+      leftInWindows: leftBefore.map((permits) => permits - granted),
+      cautiousUntil: isCautious ? bucket.cautiousUntil : 0,
     };
+    if (granted === 0) {
+      const retryAt = Math.max(grant.cautiousUntil, nextPermitAt(windows, charges, now));
+      return { ...grant, leaseId: '', retryAt };
+    }
+    const leaseId = String(this.#nextLease++);
+    const countedAt = validUntil + slackMs;
+    bucket.leases.set(leaseId, { permits: granted, countedAt, heldUntil: countedAt });
+    return { ...grant, leaseId, retryAt: now };
   }
 
   settle(settlements: readonly Settlement[]): void {
@@ -132,18 +149,44 @@ class MemoryStore implements Store {
     return [...this.#usage.values()];
   }
 
-  charge(_charges: readonly Charged[]): void {
+  charge(charges: readonly Charged[], { cautionMs }: { readonly cautionMs: number }): void {
     this.#requireOpen();
+    charges.forEach(checkCharge);
+    checkCaution(cautionMs);
+    const now = this.now();
+    for (const charge of charges) this.#chargeOne(charge, cautionMs, now);
   }
 
-  beat(_presence: Presence): Fleet {
-    return { size: 1, rank: 0, reunionUntil: 0 };
+  beat(presence: Presence): Fleet {
+    this.#requireOpen();
+    checkPresence(presence);
+    const now = this.now();
+    this.#roll = afterBeat(this.#roll, presence, now);
+    return fleetOf(this.#roll, presence, now);
   }
 
-  leave(_memberId: string): void {}
+  leave(memberId: string): void {
+    this.#requireOpen();
+    this.#roll = afterLeave(this.#roll, memberId);
+  }
 
   census(): Census {
-    return { at: this.now(), members: [], leaders: [], leases: [] };
+    this.#requireOpen();
+    const at = this.now();
+    const roll = present(this.#roll, at);
+    return {
+      at,
+      members: roll.members.map(({ memberId, host, pid, startedAt, seenAt }) => ({
+        memberId,
+        host,
+        pid,
+        startedAt,
+        seenAt,
+        behind: 0,
+      })),
+      leaders: roll.leaders.map((leader) => ({ group: leader.group, ...leadership(roll, leader) })),
+      leases: this.#openLeases(at),
+    };
   }
 
   close(): void {
@@ -164,19 +207,38 @@ class MemoryStore implements Store {
     if (charged > 0) {
       bucket.settled.push({ permits: charged, countedAt: Math.min(lease.countedAt, countedAt) });
     }
-    if (rest > 0) bucket.leases.set(leaseId, { permits: rest, countedAt: lease.countedAt });
+    if (rest > 0) bucket.leases.set(leaseId, { ...lease, permits: rest });
     else bucket.leases.delete(leaseId);
   }
 
-  #tidyBucket(request: LeaseRequest, now: number): Bucket {
+  #chargeOne(charge: Charged, cautionMs: number, now: number): void {
+    const { leaseId, permits } = charge;
+    const bucket = this.#tidyBucket(charge, now);
+    bucket.cautiousUntil = Math.max(bucket.cautiousUntil, now + cautionMs);
+    if (permits === 0 || bucket.told.has(leaseId)) return;
+    bucket.told.set(leaseId, rememberedUntil(charge, now));
+    const countedAt = boundedCountedAt(charge.countedAt, now);
+    bucket.leases.set(leaseId, { permits, countedAt, heldUntil: Math.max(now, countedAt) });
+  }
+
+  #openLeases(now: number): Census['leases'] {
+    return [...this.#buckets].flatMap(([bucket, { leases }]) => {
+      const open = [...leases.values()].filter(({ countedAt }) => countedAt >= now);
+      const permits = open.reduce((sum, lease) => sum + lease.permits, 0);
+      return open.length === 0 ? [] : [{ bucket, permits, leases: open.length }];
+    });
+  }
+
+  #tidyBucket(request: Pick<LeaseRequest, 'bucket' | 'windows'>, now: number): Bucket {
     let bucket = this.#buckets.get(request.bucket);
     if (bucket === undefined) {
-      bucket = { leases: new Map(), settled: [], horizonMs: 0 };
+      bucket = { leases: new Map(), settled: [], told: new Map(), cautiousUntil: 0, horizonMs: 0 };
       this.#buckets.set(request.bucket, bucket);
     }
+    for (const [leaseId, until] of bucket.told) if (until < now) bucket.told.delete(leaseId);
     bucket.horizonMs = Math.max(bucket.horizonMs, horizonMs(request.windows));
     for (const [leaseId, lease] of bucket.leases) {
-      if (lease.countedAt >= now - FORGOTTEN_AFTER_MS) continue;
+      if (lease.heldUntil >= now - FORGOTTEN_AFTER_MS) continue;
       bucket.leases.delete(leaseId);
       bucket.settled.push(lease);
     }

@@ -16,6 +16,7 @@ function optionsOfSchema(): string[] {
   });
   const contents = [
     { ...x, store: { ...x, type: 'sqlite' }, services: { s: { ...x, rewrite: x } } },
+    { store: { ...x, type: 'redis', url: 'rediss://host', tls: x } },
     { api_management: { ...x, providers: { s: x } } },
     acme({ ...x, retry: x, stream: x, protocol: x, keys: [x], limits: [x] }),
     acme({ errors: [{ ...x, header: x }] }),
@@ -26,7 +27,7 @@ function optionsOfSchema(): string[] {
     const { message } = errorOf(() => checkContent(content, { name: 'x', folder: '/', catalogue }));
     return [...message.matchAll(/known here: (.*)$/gm)].map(([, list = '']) => list.split(', '));
   });
-  expect(lists).toHaveLength(16);
+  expect(lists).toHaveLength(18);
   return [...new Set(lists.flat())];
 }
 

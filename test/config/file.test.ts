@@ -218,23 +218,6 @@ store: { type: sqlite, path: ./state.db }
     ['audit: { path: x }', 'audit is not available in this version (the audit trail)'],
     ['alerts: []', 'alerts is not available in this version (alerts)'],
     [
-      'healthCheckIntervalMs: 5000',
-      'line 1, column 1: healthCheckIntervalMs is not available in this version (active health checks)',
-    ],
-    [
-      'providers:\n  finnhub:\n    probe: { path: /, everyMs: CANARY }',
-      'line 3, column 5: providers.finnhub.probe is not available in this version (active health checks)',
-    ],
-    ['providers: { finnhub: { probe: } }', 'providers.finnhub.probe is not available in this version'],
-    [
-      'api_management: { health_monitoring: false }\nproviders: { finnhub: { probe: { path: / } } }',
-      'providers.finnhub.probe is not available in this version',
-    ],
-    [
-      'store: { type: redis, url: "redis://localhost" }',
-      'store.type is not available in this version (the Redis store)',
-    ],
-    [
       'providers: { finnhub: { keys: [{ id: a, value: "vault:CANARY" }] } }',
       'providers.finnhub.keys[0].value is not available in this version (the vault)',
     ],

@@ -69,6 +69,7 @@ const OPTION_NAMES = [
     'type',
     'primary',
   ],
+  ...['url', 'prefix', 'tls', 'ca', 'cert', 'key', 'serverName', 'secret', 'whenLost', 'members'],
   ...[
     'backups',
     'failover_threshold',
@@ -99,6 +100,9 @@ const scalar = fc.oneof(
     `https://u:${CANARY}@a.example`,
     `https://a.example/?k=${CANARY}`,
     `vault:${CANARY}`,
+    `redis://u:${CANARY}@a.example`,
+    `rediss+sentinel://:${CANARY}@a,b:1/m`,
+    `redis://u:${CANARY}/@a.example?${CANARY}`,
   ),
   fc.constantFrom(
     'https://a.example',
@@ -110,6 +114,7 @@ const scalar = fc.oneof(
     'day',
     'header',
     'sqlite',
+    'redis',
   ),
   fc.constantFrom(
     '00:00',
@@ -151,6 +156,16 @@ const key = fc.record({
   id: maybe(fc.constantFrom('main', 'spare', '2')),
   value: maybe(fc.constantFrom('env:SECRET', 'env:GONE', 'file:gone')),
 });
+const redis = fc.record(
+  {
+    type: fc.constant('redis'),
+    url: maybe(fc.constantFrom(`rediss://u:${CANARY}@a`, `redis+cluster://:${CANARY}@a,b`, 'env:SECRET')),
+    secret: maybe(fc.constantFrom('env:SECRET', 'file:gone')),
+    tls: maybe(fc.record({ ca: maybe(fc.constant('ca.pem')) })),
+    members: maybe(fc.integer({ min: 1, max: 9 })),
+  },
+  { requiredKeys: ['type', 'url'] },
+);
 const nearly = option({
   services: maybe(
     fc.dictionary(
@@ -178,7 +193,7 @@ const nearly = option({
       ),
     ),
   ),
-  store: maybe(fc.record({ type: fc.constantFrom('memory', 'sqlite') })),
+  store: maybe(fc.oneof(fc.record({ type: fc.constantFrom('memory', 'sqlite') }), redis)),
 });
 
 const keyNames = fc.constantFrom(
@@ -196,6 +211,7 @@ const settingNames = fc.constantFrom(
     'API_PROVIDER_PRIORITIES',
     'API_HEALTH_CHECK_INTERVAL',
     'API_FAILOVER_THRESHOLD',
+    'KEYMUX_STORE',
     '__proto__',
     'constructor',
   ],
@@ -210,6 +226,9 @@ const settingTexts = fc.constantFrom(
     '{"s":["finnhub","acme"]}',
     `{"s":${CANARY}`,
     '0.5',
+    'memory',
+    `redis://:${CANARY}@a`,
+    `redis://:${CANARY}@a?${CANARY}`,
     CANARY,
   ],
 );

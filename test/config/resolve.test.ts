@@ -19,7 +19,6 @@ import {
 } from './sample.js';
 
 const DAY_MS = 86_400_000;
-const WITHOUT_PROBES = 'has no effect in this version: keys are tried again by requests, not by probes';
 
 describe('resolveConfiguration without a file', () => {
   it('needs nothing but the environment and the catalogue', () => {
@@ -213,7 +212,6 @@ providers:
       authAlternatives: [{ in: 'query', name: 'token' }],
       signed: true,
       retry: { ...DEFAULT_RETRY, maxWaitMs: 5 },
-      probe: catalogue.get('finnhub')?.probe,
     });
     expect(providers.get('finnhub')?.errors).toEqual([
       { status: 200, json: '$.Note', header: { name: 'x-err', match: 'a' }, outcome: 'rate-limited' },
@@ -497,9 +495,8 @@ services:
     expect(error.message + error.fix + String(error.cause)).not.toContain('CANARY');
   });
 
-  it('remark upon an interval of health checks, which nothing follows', () => {
-    const { notes } = resolveIn({}, { API_HEALTH_CHECK_INTERVAL: ' 30 ', FINNHUB_API_KEY: 'a' });
-    expect(notes).toEqual([`API_HEALTH_CHECK_INTERVAL ${WITHOUT_PROBES}`]);
+  it('remark upon nothing that has an effect', () => {
+    expect(resolveIn({}, { API_HEALTH_CHECK_INTERVAL: ' 30 ', FINNHUB_API_KEY: 'a' }).notes).toEqual([]);
     expect(resolveIn({}, { API_HEALTH_CHECK_INTERVAL: ' ', FINNHUB_API_KEY: 'a' }).notes).toEqual([]);
   });
 });
@@ -529,9 +526,8 @@ api_management:
     expect(configuration.store).toEqual({ type: 'sqlite' });
     expect(configuration.notes).toEqual([
       'api_management.global_failover changes nothing: that is how keymux works',
+      'api_management.health_monitoring changes nothing: that is how keymux works',
       'api_management.rate_limiting changes nothing: that is how keymux works',
-      `health_monitoring of api_management ${WITHOUT_PROBES}`,
-      `health_check_interval of api_management ${WITHOUT_PROBES}`,
     ]);
   });
 
@@ -540,11 +536,5 @@ api_management:
     expect(resolveYaml('api_management: { state_persistence: { enabled: false } }').store).toEqual({
       type: 'memory',
     });
-  });
-
-  it.each(['true', 'false', '{ enabled: false }'])('remarks upon health_monitoring: %s', (value) => {
-    expect(resolveYaml(`api_management: { health_monitoring: ${value} }`).notes).toEqual([
-      `health_monitoring of api_management ${WITHOUT_PROBES}`,
-    ]);
   });
 });

@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startRedis } from '../stores/redis-server.js';
+import type { RedisServer } from '../stores/redis-server.js';
 
 const folder = fileURLToPath(new URL('../../examples/', import.meta.url));
 const run = promisify(execFile);
@@ -14,13 +16,22 @@ const EXPECTED: Readonly<Record<string, RegExp>> = {
     /failover: acme\/main -> acme\/2 \(rate-limited\)\nfetch: 200 two\nrun: two\nacquire: acme\/2/,
   'worker-threads.mjs': /^answered: 40, over the limit: 0\n$/,
   'own-provider.mjs': /price: 7.*one -> two/s,
+  'redis-fleet.mjs': /^answered: 60, over the limit: 0\n$/,
   'testing.test.mjs': /# pass 1\n# fail 0/,
 };
 
 describe('the examples', () => {
+  let redis: RedisServer;
+  beforeAll(async () => (redis = await startRedis()));
+  afterAll(() => redis.stop());
+
   it.each(Object.entries(EXPECTED))('%s does what it says', async (file, expected) => {
     const args = file.endsWith('.test.mjs') ? ['--test', '--test-reporter=tap', file] : [file];
-    const { stdout, stderr } = await run(process.execPath, args, { cwd: folder, timeout: 25_000 });
+    const { stdout, stderr } = await run(process.execPath, args, {
+      cwd: folder,
+      env: { ...process.env, REDIS_URL: redis.url },
+      timeout: 25_000,
+    });
     expect(stdout).toMatch(expected);
     expect(stderr).toBe('');
   });

@@ -9,6 +9,7 @@ import { isOwned, runOwned } from '#keymux/manager/ownership.js';
 import { getApiManager, keyManagers, setProcessManager } from '#keymux/manager/registry.js';
 import { announceTransition } from '#keymux/manager/transitions.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
+import { StateTable } from '#keymux/state/table.js';
 import { describe, expect, it } from 'vitest';
 import { acmeManager, memoryStore } from './acme.js';
 import type { AcmeOptions } from './acme.js';
@@ -231,31 +232,43 @@ describe('messages', () => {
     );
   });
 
-  it('of trouble are logged when they change, and told each time', () => {
-    const events = new Events();
+  it('of a store that is lost are told and logged once until it is back, by one thread', () => {
+    const { fleet } = StateTable.create();
     const [told, logged]: [string[], string[]] = [[], []];
-    for (const name of ['degraded', 'restored', 'state-set-aside'] as const) {
-      events.on(name, ({ message, fix }) => told.push(`${name} ${message} ${fix}`));
-    }
-    const notices = new Notices(events, { warn: (line) => void logged.push(line), info: () => {} }, () => 0);
+    const [notices, ofOtherThread] = ['first', 'other'].map((thread) => {
+      const events = new Events();
+      for (const name of ['degraded', 'restored', 'state-set-aside'] as const) {
+        events.on(name, ({ message }) => told.push(`${thread} ${name} ${message}`));
+      }
+      const logger = { warn: (line: string) => void logged.push(line), info: () => {} };
+      return new Notices(events, logger, () => 0, fleet);
+    }) as [Notices, Notices];
     notices.trouble('a text that was thrown');
     notices.trouble('a text that was thrown');
-    notices.trouble(new KeymuxError('KEYMUX_STORE_UNAVAILABLE', 'Gone.', { fix: 'Mend it.' }));
-    notices.tell({ kind: 'recovered', message: 'Back.', fix: '' });
+    notices.lost(new KeymuxError('KEYMUX_STORE_UNAVAILABLE', 'Gone.', { fix: 'Mend it.' }));
+    ofOtherThread.lost('Gone.');
+    notices.trouble('lost all the same');
+    notices.tell({ kind: 'degraded', message: 'The file is gone.', fix: '' });
+    expect(notices.degraded).toBe('The file is gone.');
+    expect(ofOtherThread.degraded).toBe('Gone.');
+    notices.tell({ kind: 'recovered', message: 'The file is there.', fix: '' });
+    expect(notices.degraded).toBeDefined();
+    ofOtherThread.back();
+    notices.back();
+    expect(notices.degraded).toBeUndefined();
     notices.tell({ kind: 'set-aside', message: 'Damaged.', fix: 'Look.' });
     notices.faultyReload(new Error('not YAML'));
     notices.faultyReload(new KeymuxError('KEYMUX_CONFIG_INVALID', 'Wrong.', { fix: 'Line 3.' }));
-    expect(told.map((line) => line.split(' ')[0])).toEqual([
-      'degraded',
-      'degraded',
-      'degraded',
-      'restored',
-      'state-set-aside',
+    const back = 'The store answers again, and was told what was spent without it.';
+    expect(told).toEqual([
+      'first degraded Gone.',
+      `other restored ${back}`,
+      'first state-set-aside Damaged.',
     ]);
     expect(logged).toEqual([
       'keymux: a text that was thrown Requests go on meanwhile; see to the store.',
       'keymux: Gone. Mend it.',
-      'keymux: Back. ',
+      `keymux: ${back} Nothing needs doing.`,
       'keymux: Damaged. Look.',
       'keymux: the changed configuration is not used: not YAML Mend the file.',
       'keymux: the changed configuration is not used: Wrong. Line 3.',

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Census, Fence, Fleet, Presence } from '#keymux/core/fleet.js';
 import type {
   Charged,
@@ -19,6 +20,10 @@ type Operation =
 export class FaultyStore implements Store {
   readonly kind: Store['kind'];
   shared: boolean;
+  /** Whether its answers take a turn of the event loop. */
+  isSlow = false;
+  /** Whether the store below outlives this one. */
+  stays = false;
   readonly leases: LeaseRequest[] = [];
   readonly settlements: Settlement[] = [];
   readonly charges: Charged[] = [];
@@ -116,11 +121,13 @@ export class FaultyStore implements Store {
 
   close(): MaybePromise<void> {
     const looked = this.beforeClose?.();
+    if (this.stays) return;
     return looked instanceof Promise ? looked.then(() => this.#store.close()) : this.#store.close();
   }
 
   #do<T>(operation: Operation, work: () => MaybePromise<T>): MaybePromise<T> {
     const gate = this.#gates.get(operation);
+    if (this.isSlow && gate === undefined) return turn().then(() => this.#attempt(operation, work));
     return gate === undefined
       ? this.#attempt(operation, work)
       : gate.then(() => this.#attempt(operation, work));

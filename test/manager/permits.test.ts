@@ -1,12 +1,13 @@
 import type { QuotaWindow } from '#keymux/core/quota.js';
 import { LeasedPermits } from '#keymux/manager/leased-permits.js';
 import { LocalPermits } from '#keymux/manager/local-permits.js';
+import { StoreLink } from '#keymux/manager/store-link.js';
 import { UNLIMITED, isShortage } from '#keymux/manager/permits.js';
 import type { Bucket, Permit, PermitSource } from '#keymux/manager/permits.js';
 import { StateTable } from '#keymux/state/table.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { memoryStore } from './acme.js';
 import { FaultyStore } from './faulty-store.js';
 
@@ -16,19 +17,34 @@ function bucketOf(...windows: QuotaWindow[]): Bucket {
   return { name: 'acme/main', windows };
 }
 
+function aloneInFleet(place = { size: 1, rank: 0 }) {
+  return { memberId: `member-${String(place.rank)}`, place, reunionUntil: 0, noteCaution: () => {} };
+}
+
 /** Permits leased from a store that others are taken to share. */
 function leasedPermits({
   clock = undefined as (() => number) | undefined,
   table = StateTable.create(),
+  fleet = aloneInFleet(),
 } = {}) {
   const store = new FaultyStore(
     clock === undefined ? memoryStore() : createMemoryStore({ now: clock, onNotice: () => {} }),
     { shared: true },
   );
   void store.open();
-  const troubles: unknown[] = [];
-  const permits = new LeasedPermits(store, new LocalPermits(table), (error) => troubles.push(error));
-  return { store, permits, troubles, table };
+  const [troubles, losses]: [unknown[], unknown[]] = [[], []];
+  const onTrouble = (error: unknown): unknown => troubles.push(error);
+  const link: StoreLink = new StoreLink({
+    now: () => store.now(),
+    random: () => 0,
+    onLost: (error) => losses.push(error),
+    rejoin: () => permits.rejoin(),
+    onBack: () => void permits.flush(),
+  });
+  onTestFinished(() => link.close());
+  const own = new LocalPermits(table);
+  const permits: LeasedPermits = new LeasedPermits({ store, own, link, fleet, whenLost: 'share', onTrouble });
+  return { store, permits, troubles, losses, table, link };
 }
 
 async function take(permits: PermitSource, bucket: Bucket, now: number): Promise<Permit> {
@@ -90,10 +106,10 @@ describe('permits leased from a store', () => {
     );
   });
 
-  it('are leased in batches that double as long as they are used up, to a 64th of the limit', async () => {
+  it('are leased in batches that double as long as they are used up, to a 16th of the share', async () => {
     const { store, permits } = leasedPermits();
     await takeMany(permits, bucketOf({ requests: 640, perMs: MINUTE_MS }), () => store.now(), 40);
-    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 8, 10, 10, 10]);
+    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 8, 16, 32]);
     expect(store.leases[1]).toMatchObject({ ttlMs: 1_000, slackMs: 30_000 });
   });
 
@@ -154,8 +170,8 @@ describe('permits leased from a store', () => {
     expect(store.leases).toHaveLength(1);
     answer();
     expect(await taken).toHaveLength(8);
-    // The first got the first batch of one; the others went on as batches doubled.
-    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 8]);
+    // The first did not know of the others; then it is asked for all of them.
+    expect(store.leases.map(({ want }) => want)).toEqual([1, 7]);
   });
 
   it('tell all who wait of a shortage at once', async () => {
@@ -201,24 +217,29 @@ describe('permits leased from a store', () => {
     'are counted by the process alone while the store fails (asynchronously: %s), with all that it spent before',
     async (asynchronously) => {
       const { now, advance } = createFakeClock();
-      const { store, permits, troubles } = leasedPermits({ clock: now, table: StateTable.create({ now }) });
+      const { store, permits, losses, link } = leasedPermits({
+        clock: now,
+        table: StateTable.create({ now }),
+      });
       const bucket = bucketOf({ requests: 5, perMs: MINUTE_MS });
       for (const permit of await takeMany(permits, bucket, now, 2)) permit.settle(now());
       store.fail('lease', { asynchronously });
       for (const permit of await takeMany(permits, bucket, now, 3)) permit.settle(now());
+      const asked = store.leases.filter(({ want }) => want > 0).length;
       expect(isShortage(await permits.take(bucket, now()))).toBe(true);
-      // A store that lets requests wait is left alone for a while.
-      expect(troubles).toHaveLength(asynchronously ? 1 : 3);
+      expect(losses).toHaveLength(1);
+      expect(store.leases.filter(({ want }) => want > 0)).toHaveLength(asked);
       store.mend('lease');
+      await expect.poll(() => link.isLost, { interval: 5 }).toBe(false);
       expect(isShortage(await permits.take(bucket, now()))).toBe(true);
-      advance(MINUTE_MS + 100);
+      advance(MINUTE_MS + 1_100);
       await permits.flush();
       await takeMany(permits, bucket, now, 5);
     },
   );
 
   it('are counted by the process alone for all who wait when the store fails them', async () => {
-    const { store, permits, troubles } = leasedPermits();
+    const { store, permits, losses } = leasedPermits();
     const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
     const answer = store.hold('lease');
     store.fail('lease', { asynchronously: true });
@@ -226,14 +247,16 @@ describe('permits leased from a store', () => {
     answer();
     expect(await taken).toHaveLength(5);
     expect(store.leases).toHaveLength(1);
-    expect(troubles).toHaveLength(5);
+    expect(losses).toHaveLength(1);
     const sent = await take(permits, bucket, store.now());
     expect(store.leases).toHaveLength(1);
     sent.settle(store.now());
   });
 
   it('are leased where the table has no room to count along, and refused where it is needed', async () => {
-    const { store, permits, troubles } = leasedPermits({ table: StateTable.create({ arenaBytes: 64 }) });
+    const { store, permits, troubles, losses } = leasedPermits({
+      table: StateTable.create({ arenaBytes: 64 }),
+    });
     const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
     await takeMany(permits, bucket, () => store.now(), 3);
     expect(troubles).toEqual([]);
@@ -241,7 +264,7 @@ describe('permits leased from a store', () => {
     expect(() => permits.take(bucket, store.now())).toThrow(
       expect.objectContaining({ code: 'KEYMUX_TABLE_FULL' }),
     );
-    expect(troubles).toHaveLength(1);
+    expect(losses).toHaveLength(1);
   });
 
   it('leave the counting of very large limits to the store, which is exact there', async () => {

@@ -5,9 +5,9 @@ import { FaultyStore } from './faulty-store.js';
 
 describe('a store that lets its deadline pass', () => {
   it.each([
-    ['in batches', 100_000, 1],
-    ['one by one', 100, 4],
-  ])('holds each request up once at most where permits are leased %s', async (_how, requests, questions) => {
+    ['in batches', 100_000],
+    ['one by one', 100],
+  ])('holds each request up once at most where permits are leased %s', async (_how, requests) => {
     const store = new FaultyStore(memoryStore(), { shared: true });
     const manager = acmeManager({
       keys: ['key-one'],
@@ -17,12 +17,13 @@ describe('a store that lets its deadline pass', () => {
     await manager.ready;
     const giveUp = store.hold('lease');
     store.fail('lease');
+    store.fail('beat');
     const asked = Array.from({ length: 4 }, () => manager.acquire('acme'));
-    while (store.leases.length < questions) await turn();
+    while (store.leases.length < 1) await turn();
     giveUp();
     for (const lease of await Promise.all(asked)) lease.cancel();
 
     (await manager.acquire('acme')).cancel();
-    expect(store.leases).toHaveLength(questions);
+    expect(store.leases).toHaveLength(1);
   });
 });

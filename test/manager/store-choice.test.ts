@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { text } from 'node:stream/consumers';
 import { fingerprint } from '#keymux/manager/members.js';
+import type { RedisDefinition, StoreDefinition } from '#keymux/config/configuration.js';
+import { Secret } from '#keymux/core/secret.js';
+import { createClientFor } from '#keymux/manager/redis-store.js';
 import { chooseStore, fingerprintKeyFor } from '#keymux/manager/store-choice.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { memoryStore } from './acme.js';
@@ -24,6 +27,11 @@ function sqliteAt(path: string) {
   return { store, definition };
 }
 
+function redisAt(url: string, secret?: string): RedisDefinition {
+  const definition = { type: 'redis', url: new Secret(url), address: url, prefix: 'keymux' } as const;
+  return secret === undefined ? definition : { ...definition, secret: new Secret(secret) };
+}
+
 function keyAt(path: string): Uint8Array {
   const { store, definition } = sqliteAt(path);
   return fingerprintKeyFor(store, definition);
@@ -34,6 +42,23 @@ describe('the store', () => {
     const path = join(directory(), 'state.db');
     expect(sqliteAt(path).store).toMatchObject({ kind: 'sqlite', shared: true });
     expect(chooseStore({ type: 'memory' }, options)).toMatchObject({ kind: 'memory', shared: false });
+    const redis = chooseStore(redisAt('redis://127.0.0.1:1'), options);
+    onTestFinished(() => redis.close());
+    expect(redis).toMatchObject({ kind: 'redis', shared: true });
+  });
+
+  it('gets the certificates that the configuration names', async () => {
+    const missing = join(directory(), 'missing.pem');
+    const tls = { ca: missing, cert: missing, key: missing, serverName: 'redis.internal' };
+    const client = createClientFor({ ...redisAt('rediss://127.0.0.1:1'), tls });
+    onTestFinished(() => client.close());
+    await expect(client.connect(5_000)).rejects.toMatchObject({
+      code: 'KEYMUX_CONFIG_INVALID',
+      message: expect.stringContaining(missing) as string,
+    });
+    const plain = createClientFor({ ...redisAt('rediss://127.0.0.1:1'), tls: {} });
+    onTestFinished(() => plain.close());
+    await expect(plain.connect(1_000)).rejects.toMatchObject({ code: 'KEYMUX_STORE_UNAVAILABLE' });
   });
 });
 
@@ -107,6 +132,21 @@ describe('the key of the fingerprints', () => {
 
   it('is not needed where nothing is kept', () => {
     expect(Buffer.from(fingerprintKeyFor(memoryStore(), { type: 'memory' }))).toEqual(Buffer.alloc(32));
+  });
+
+  it('is the same on all hosts of a Redis, and known to nobody else where they have a secret', () => {
+    const store = chooseStore(redisAt('redis://127.0.0.1:1'), options);
+    onTestFinished(() => store.close());
+    const keyOf = (definition: StoreDefinition): string =>
+      Buffer.from(fingerprintKeyFor(store, definition)).toString('hex');
+    const plain = keyOf(redisAt('redis://a'));
+    expect(plain).toMatch(/^[0-9a-f]{64}$/);
+    expect(keyOf(redisAt('redis://b'))).toBe(plain);
+    // A program that passes in a client of its own may have no such configuration.
+    expect(keyOf({ type: 'sqlite' })).toBe(plain);
+    const secret = keyOf(redisAt('redis://a', 'sixteen-or-longer'));
+    expect(keyOf(redisAt('redis://b', 'sixteen-or-longer'))).toBe(secret);
+    expect(new Set([plain, secret, keyOf(redisAt('redis://a', 'another-of-sixteen'))]).size).toBe(3);
   });
 
   it('decides how a key is called, which tells nothing of it', () => {

@@ -1,5 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { readConfiguration } from '#keymux/manager/discovery.js';
 import { fromPortable, hearThreads, tellThreads, toPortable } from '#keymux/manager/thread-news.js';
 import type { Configuration } from '#keymux/config/configuration.js';
@@ -38,6 +39,23 @@ describe('what threads tell one another', () => {
     const arrived = fromPortable(portable);
     expect(textsOf(arrived)).toEqual(['k0 canary-new', 'main key-plain']);
     expect(arrived.notes).toEqual([...portable.notes, expect.stringContaining('acme/k1 (file:')]);
+  });
+
+  it('holds the address of a Redis, which each thread hides again', () => {
+    const url = 'rediss://fleet:canary-password@redis.internal:6380';
+    const env = { KEYMUX_STORE: url, FLEET_SECRET: 'sixteen-or-longer' };
+    const config = {
+      store: { type: 'redis', url: 'redis://a', members: 3, secret: 'env:FLEET_SECRET' },
+    } as const;
+    const configuration = readConfiguration({ env, cwd: temporaryFolder(), config });
+    const arrived = fromPortable(structuredClone(toPortable(configuration)));
+    expect(arrived.store).toEqual(configuration.store);
+    expect(inspect(arrived, { depth: 9 })).not.toContain('canary-password');
+    if (arrived.store.type !== 'redis') expect.unreachable('another store');
+    expect(arrived.store.url.reveal()).toBe(url);
+    expect(arrived.store.secret?.reveal()).toBe('sixteen-or-longer');
+    const plain = readConfiguration({ env: { KEYMUX_STORE: url }, cwd: temporaryFolder(), config: false });
+    expect(fromPortable(toPortable(plain)).store).toEqual(plain.store);
   });
 
   it('goes over the channel without such a key', async () => {

@@ -142,4 +142,28 @@ describe('a memory store at work for long', () => {
     }
     expect(await store.lease({ ...free, windows: [HOUR], want: 9 })).toMatchObject({ granted: 9 });
   });
+
+  it('forgets that it was told of a charge when nobody would tell it again', async () => {
+    const { store, advance } = openAt(NOW);
+    const brief = [{ requests: 5, perMs: 1_000 }];
+    const charge = { bucket: 'p/b', windows: brief, leaseId: 'told-1', permits: 2, countedAt: NOW };
+    const left = async (): Promise<number> =>
+      (await store.lease({ bucket: 'p/b', windows: brief, want: 0, ttlMs: 0, slackMs: 0 })).left;
+    await store.charge([charge], { cautionMs: 0 });
+    advance(59_000);
+    await store.charge([{ ...charge, countedAt: store.now() }], { cautionMs: 0 });
+    expect(await left()).toBe(5);
+    advance(2_000);
+    await store.charge([{ ...charge, countedAt: store.now() }], { cautionMs: 0 });
+    expect(await left()).toBe(3);
+  });
+
+  it('counts a charge from an impossible future only for as long as a lease may last', async () => {
+    const { store, advance } = openAt(NOW);
+    const charge = { bucket: 'p/b', windows: [HOUR], leaseId: 'told-1', permits: 2, countedAt: 9e15 };
+    await store.charge([charge], { cautionMs: 0 });
+    advance(13 * HOUR.perMs + 1);
+    const request = { bucket: 'p/b', windows: [HOUR], want: 0, ttlMs: 0, slackMs: 0 };
+    expect(await store.lease(request)).toMatchObject({ left: HOUR.requests });
+  });
 });

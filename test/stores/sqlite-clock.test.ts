@@ -99,6 +99,7 @@ describe('the shared clock', () => {
     connectTo(join(directory, 'state.db')).exec('DELETE FROM clock');
     time.monotonic += 10;
     expect(await store.lease(dailyRequest(5, 1))).toMatchObject({ validUntil: WALL + 1_010 });
+    expect(await store.lease(dailyRequest(5, 0))).toMatchObject({ validUntil: WALL + 1_010, left: 4 });
   });
 
   it('does not run backwards for a caller when the file is replaced by one with an earlier clock', async () => {

@@ -84,14 +84,17 @@ describe('a state file that is no good', () => {
     expect((await store.open()).records).toEqual([]);
   });
 
-  it('is set aside when a table of ours is missing, and the others are taken over', async () => {
+  it.each([
+    ['usage', 0],
+    ['lineage', 1],
+  ])('is set aside when %s is missing, and the other tables are taken over', async (table, usage) => {
     const { path } = await writtenFile();
-    connectTo(path).exec('DROP TABLE usage');
+    connectTo(path).exec(`DROP TABLE ${table}`);
     const { store, notices } = await openStore({ path });
     expect(notices).toMatchObject([{ kind: 'set-aside' }]);
     const state = await store.open();
     expect(state.records).toHaveLength(60);
-    expect(state.usage).toEqual([]);
+    expect(state.usage).toHaveLength(usage);
     expect(await store.lease({ ...dailyRequest(10, 99), bucket: 'p/7' })).toMatchObject({ granted: 8 });
   });
 

@@ -11,7 +11,7 @@ import {
   textOf,
 } from '#keymux/stores/sqlite/driver.js';
 import { setAside } from '#keymux/stores/sqlite/set-aside.js';
-import { connectTo, openStore, temporaryDirectory } from './sqlite-fixture.js';
+import { connectTo, dailyRequest, openStore, temporaryDirectory } from './sqlite-fixture.js';
 
 function failure(code: string): Error {
   return Object.assign(new Error('it failed\nin detail'), { code });
@@ -67,8 +67,24 @@ describe('damaged text in a sound file', () => {
     for (const table of ['usage', 'health']) {
       db.exec(`UPDATE ${table} SET subject = CAST(x'6bff' AS TEXT) WHERE subject = 'key:a'`);
     }
+    for (const bucket of ['p/a', 'p/b']) await store.lease({ ...dailyRequest(5, 2), bucket });
+    db.exec(`UPDATE lease SET bucket = CAST(x'6bff' AS TEXT) WHERE bucket = 'p/a'`);
+    expect((await store.census()).leases).toEqual([{ bucket: 'p/b', permits: 2, leases: 1 }]);
     expect((await store.usage()).map(({ subject }) => subject)).toEqual(['key:b']);
     expect((await store.open()).records.map(({ subject }) => subject)).toEqual(['key:b']);
+    expect(notices).toEqual([]);
+  });
+});
+
+describe('a damaged name of the file', () => {
+  it('is no reason to say that something was forgotten', async () => {
+    const path = join(temporaryDirectory(), 'state.db');
+    const first = await openStore({ path });
+    await first.store.lease(dailyRequest(5, 2));
+    connectTo(path).exec("UPDATE lineage SET file_id = CAST(x'6bff' AS TEXT)");
+    const { store, notices } = await openStore({ path });
+    expect(await store.lease(dailyRequest(5, 1))).toMatchObject({ granted: 1, left: 2 });
+    expect(await first.store.lease(dailyRequest(5, 1))).toMatchObject({ granted: 1, left: 1 });
     expect(notices).toEqual([]);
   });
 });

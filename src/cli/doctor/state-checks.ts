@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Configuration } from '../../config/configuration.js';
+import { KeymuxError } from '../../core/errors.js';
 import { placeOfState, withManager } from '../opened-manager.js';
 import type { OpenedManager, Trouble } from '../opened-manager.js';
 import { failed, passed, warned } from './check.js';
@@ -10,16 +11,13 @@ const OTHERS = 0o077;
 
 /** Who may read the state; looked at before the store tightens what is its own. Undefined where there are no modes. */
 export function modeCheck(configuration: Configuration): Check | undefined {
+  const { store } = configuration;
   const place = placeOfState(configuration);
-  if (place === undefined || process.platform === 'win32') return undefined;
+  if (store.type !== 'sqlite' || place === undefined || process.platform === 'win32') return undefined;
   const folder = dirname(place);
   const files = [place, `${place}-wal`, `${place}-shm`, join(folder, 'fingerprint.key')];
   // A folder that the configuration names may hold other things, which others may need.
-  const open = (
-    configuration.store.type === 'sqlite' && configuration.store.path !== undefined ? [] : [folder]
-  )
-    .concat(files)
-    .filter(isOpenToOthers);
+  const open = (store.path === undefined ? [folder] : []).concat(files).filter(isOpenToOthers);
   if (open.length === 0) return passed('state-modes', `${folder} is this user's alone`);
   const names = open.map((path) => (path === folder ? folder : basename(path))).join(', ');
   return warned('state-modes', `Other users can reach ${names}.`, `Run: chmod go-rwx ${open.join(' ')}`);
@@ -39,7 +37,12 @@ export async function storeCheck(configuration: Configuration): Promise<Check> {
   const troubles: Trouble[] = [];
   const store = configuration.store.type;
   const onTrouble = (trouble: Trouble): void => void troubles.push(trouble);
-  await withManager(tryStore, { configuration, onTrouble });
+  try {
+    await withManager(tryStore, { configuration, onTrouble });
+  } catch (error) {
+    if (!(error instanceof KeymuxError)) throw error;
+    return failed('store', error.message, error.fix);
+  }
   const [trouble] = troubles;
   if (trouble?.kind === 'degraded') return failed('store', trouble.message, trouble.fix);
   if (trouble !== undefined) return warned('store', trouble.message, trouble.fix);

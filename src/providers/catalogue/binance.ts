@@ -25,6 +25,7 @@ export const binance: CatalogueEntry = {
     { status: 403, outcome: 'restricted', scope: 'egress' },
     { status: [400, 401], json: '$.code', match: '^-201[45]$', outcome: 'rejected' },
   ],
+  probe: { method: 'GET', path: '/api/v3/ping', everyMs: 300_000, dailyBudget: 48, authenticated: false },
 };
 
 export const binanceFacts: ProviderFacts = {

@@ -22,6 +22,7 @@ export const coingecko: CatalogueEntry = {
       scope: 'egress',
     },
   ],
+  probe: { method: 'GET', path: '/api/v3/ping', everyMs: 3_600_000, dailyBudget: 4, costsQuota: 'yes' },
 };
 
 export const coingeckoFacts: ProviderFacts = {
@@ -50,5 +51,5 @@ export const coingeckoFacts: ProviderFacts = {
     'https://github.com/TundraSoft/tundra-connect/wiki/CoinGecko-Errors',
     'public client code, repositories not recorded',
   ],
-  fromMemory: ['1020 in a JSON body'],
+  fromMemory: ['1020 in a JSON body', 'a key that is not valid is refused on /ping too'],
 };

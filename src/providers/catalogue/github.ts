@@ -36,7 +36,7 @@ export const github: CatalogueEntry = {
       window: 'hour',
     },
   ],
-  probe: { method: 'GET', path: '/rate_limit', everyMs: 300_000, dailyBudget: 48 },
+  probe: { method: 'GET', path: '/rate_limit', everyMs: 300_000, dailyBudget: 48, costsQuota: 'no' },
 };
 
 export const githubFacts: ProviderFacts = {

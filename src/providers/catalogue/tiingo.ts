@@ -40,6 +40,7 @@ export const tiingo: CatalogueEntry = {
     },
     { status: 403, match: 'Invalid token|not authori[sz]ed', outcome: 'rejected' },
   ],
+  probe: { method: 'GET', path: '/api/test', everyMs: 3_600_000, dailyBudget: 6 },
 };
 
 export const tiingoFacts: ProviderFacts = {

@@ -4,21 +4,19 @@ import { KeymuxError } from '../../core/errors.js';
 import type { MaybePromise, StoreNotice } from '../../core/ports.js';
 import { explain, isBusy, isStorageTrouble } from './driver.js';
 import type { Driver } from './driver.js';
+import { isHolderStarved } from './lock-holder.js';
+import { LockQueue } from './lock-queue.js';
 import { openDatabase } from './open-database.js';
+import { FOR_OPENING, FOR_REPORTS, Wait, randomPauseMs } from './patience.js';
+import type { Patience } from './patience.js';
 import { salvage, takeOver } from './salvage.js';
 import type { Salvage } from './salvage.js';
 import { Session } from './session.js';
 import { monotonicMs } from './shared-clock.js';
 import type { TimeSources } from './shared-clock.js';
 
-/** How long an operation tries to get past the locks of others. Milliseconds. */
-const OPERATION_DEADLINE_MS = 1_000;
-/** The same for opening, which may have to wait for a dozen others that check the whole file. Milliseconds. */
-const OPENING_DEADLINE_MS = 5_000;
-const FIRST_RETRY_MS = 1;
-const RETRY_SPREAD_MS = 14;
 const FIRST_BACK_OFF_MS = 50;
-const LONGEST_BACK_OFF_MS = 5_000;
+const LONGEST_BACK_OFF_MS = 500;
 
 export interface ConnectionOptions {
   readonly path: string;
@@ -39,10 +37,19 @@ export class Connection {
   #trouble: unknown;
   #backOffMs = 0;
   #reopenAt = 0;
+  readonly #queue: LockQueue;
   readonly #waiting = new Set<Promise<unknown>>();
+  #ownCommits = 0;
+  #dataVersion = 0;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#queue = new LockQueue({
+      attempt: (work) => this.#attempt(work),
+      activity: () => this.#activity(),
+      isHolderStarved: () => isHolderStarved(options.path),
+      failure: (error) => this.#failure(error),
+    });
   }
 
   /** Shared time minus monotonic time; undefined until the file was open once. */
@@ -60,14 +67,24 @@ export class Connection {
     }
   }
 
-  /** Runs `work` in an immediate transaction: at once if no one else writes, else as soon as the lock is free. */
-  run<T>(work: (session: Session) => T): MaybePromise<T> {
-    return this.#attempt(() => {
-      const session = this.#current();
-      const result = session.transaction(() => work(session));
-      this.#recovered();
-      return result;
-    });
+  /** Whether the latest attempt failed for want of the file. */
+  get isTroubled(): boolean {
+    return this.#trouble !== undefined;
+  }
+
+  /**
+   * Runs `work` in an immediate transaction: at once if nobody else writes and nobody waits, else when its turn comes,
+   * together with others that wait.
+   */
+  run<T>(work: (session: Session) => T, patience: Patience = FOR_REPORTS): MaybePromise<T> {
+    if (this.#queue.isEmpty) {
+      try {
+        return this.#attempt(work);
+      } catch (error) {
+        if (!isBusy(error)) throw this.#failure(error);
+      }
+    }
+    return this.#track(this.#queue.add(work, patience));
   }
 
   /** Looks at committed rows without a lock; undefined where they cannot be had just now. */
@@ -90,41 +107,37 @@ export class Connection {
   }
 
   async #startEventually(): Promise<void> {
-    try {
-      await this.#untilFree(() => this.#open(), OPENING_DEADLINE_MS);
-    } catch (error) {
-      if (!isBusy(error)) throw error;
-      this.#fail(error);
-    }
-  }
-
-  #attempt<T>(once: () => T): MaybePromise<T> {
-    try {
-      return once();
-    } catch (error) {
-      if (!isBusy(error)) throw this.#failure(error);
-    }
-    return this.#track(this.#attemptEventually(once));
-  }
-
-  async #attemptEventually<T>(once: () => T): Promise<T> {
-    try {
-      return await this.#untilFree(once, OPERATION_DEADLINE_MS);
-    } catch (error) {
-      throw isBusy(error) ? this.#lockedError(error) : this.#failure(error);
-    }
-  }
-
-  async #untilFree<T>(once: () => T, deadlineMs: number): Promise<T> {
-    const deadline = monotonicMs() + deadlineMs;
+    const wait = new Wait(FOR_OPENING, monotonicMs());
     for (;;) {
-      await delay(FIRST_RETRY_MS + Math.random() * RETRY_SPREAD_MS);
+      await delay(randomPauseMs(FOR_OPENING.pauseMs, Math.random()));
       try {
-        return once();
+        this.#open();
+        return;
       } catch (error) {
-        if (!isBusy(error) || monotonicMs() >= deadline) throw error;
+        if (!isBusy(error)) throw error;
+        if (wait.goesOn(monotonicMs(), false, () => false)) continue;
+        this.#fail(error);
+        return;
       }
     }
+  }
+
+  #attempt<T>(work: (session: Session) => T): T {
+    const session = this.#current();
+    const result = session.transaction(() => work(session));
+    this.#ownCommits += 1;
+    this.#recovered();
+    return result;
+  }
+
+  /** Differs from an earlier one if anybody wrote something since. To look needs no lock. */
+  #activity(): string {
+    try {
+      this.#dataVersion = this.#session?.dataVersion() ?? this.#dataVersion;
+    } catch {
+      // Whoever shuts out readers, too, does not let others write.
+    }
+    return `${String(this.#ownCommits)}:${String(this.#dataVersion)}`;
   }
 
   #track<T>(pending: Promise<T>): Promise<T> {
@@ -155,6 +168,7 @@ export class Connection {
       const session = new Session(db, path, member, time);
       session.transaction(() => {
         session.clock.start(this.#offsetMs);
+        session.lineage.start();
         if (salvaged !== undefined) takeOver(db, salvaged);
         if (this.#rescued !== undefined) takeOver(db, this.#rescued);
         session.ledger.bringBackFromFuture(session.clock.now());
@@ -188,9 +202,11 @@ export class Connection {
 
   #fail(error: unknown): void {
     const { path, onNotice } = this.#options;
-    this.#closeSession();
-    this.#reopenAt = monotonicMs() + this.#backOffMs;
-    this.#backOffMs = Math.min(LONGEST_BACK_OFF_MS, Math.max(FIRST_BACK_OFF_MS, this.#backOffMs * 2));
+    if (this.#session === undefined || !isBusy(error)) {
+      this.#closeSession();
+      this.#reopenAt = monotonicMs() + this.#backOffMs;
+      this.#backOffMs = Math.min(LONGEST_BACK_OFF_MS, Math.max(FIRST_BACK_OFF_MS, this.#backOffMs * 2));
+    }
     const isNew = this.#trouble === undefined;
     this.#trouble = error;
     if (!isNew) return;
@@ -209,18 +225,6 @@ export class Connection {
       fix,
       cause: error,
     });
-  }
-
-  #lockedError(cause: unknown): KeymuxError {
-    const { path } = this.#options;
-    return new KeymuxError(
-      'KEYMUX_STORE_UNAVAILABLE',
-      `The state file ${path} has been locked by another process for ${String(OPERATION_DEADLINE_MS)} ms.`,
-      {
-        fix: `Find the process that holds it (lsof ${path}); one that was stopped keeps its lock until it goes on.`,
-        cause,
-      },
-    );
   }
 
   #closeSession(): void {

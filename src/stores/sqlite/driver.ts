@@ -82,6 +82,12 @@ export function isStorageTrouble(error: unknown): boolean {
 /** What went wrong and what to do about it, in words. */
 export function explain(error: unknown, path: string): { readonly problem: string; readonly fix: string } {
   const code = codeOf(error);
+  if (isBusy(error)) {
+    return {
+      problem: 'it stays locked by another process',
+      fix: `Find the process that holds it (lsof ${path}); one that was stopped keeps its lock until it goes on.`,
+    };
+  }
   if (/^(SQLITE_FULL|ENOSPC|EDQUOT)/.test(code)) {
     return { problem: 'the disk is full', fix: `Free some space on the disk that holds ${path}.` };
   }

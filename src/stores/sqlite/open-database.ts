@@ -26,6 +26,13 @@ export interface OpenedDatabase {
   readonly salvaged?: Salvage;
 }
 
+/**
+ * A checkpoint stops its process for two flushes to the disk, and the next writer holds the lock for one more; what is
+ * copied is little. Four times fewer of them than by default, for a journal of 16 MB.
+ */
+const PAGES_PER_CHECKPOINT = 4_000;
+const BYTES_PER_PAGE = 4_096;
+
 type Verdict =
   | { readonly sound: true; readonly version: number }
   | { readonly sound: false; readonly reason: SetAsideReason };
@@ -107,6 +114,8 @@ function configure(db: Database): Database {
   const mode = db.prepare('PRAGMA journal_mode').raw().get()?.[0];
   if (mode !== 'wal') db.exec('PRAGMA journal_mode = WAL');
   db.exec('PRAGMA synchronous = NORMAL');
+  db.exec(`PRAGMA wal_autocheckpoint = ${String(PAGES_PER_CHECKPOINT)}`);
+  db.exec(`PRAGMA journal_size_limit = ${String(PAGES_PER_CHECKPOINT * BYTES_PER_PAGE)}`);
   return db;
 }
 

@@ -52,6 +52,44 @@ export const MIGRATIONS: readonly string[] = [
     last_used_at REAL NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  ALTER TABLE bucket ADD COLUMN cautious_until REAL NOT NULL DEFAULT 0; -- nothing is granted before
+  CREATE TABLE told (              -- charges without a lease that are in the ledger, so that none is taken twice
+    bucket TEXT NOT NULL,
+    lease_id TEXT NOT NULL,
+    until REAL NOT NULL,
+    PRIMARY KEY (bucket, lease_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE member (
+    member_id TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    member_group TEXT,
+    writer TEXT NOT NULL,          -- what it is called in health.writer
+    pid INTEGER NOT NULL,
+    started_at REAL NOT NULL,
+    ttl_ms REAL NOT NULL,
+    joined INTEGER NOT NULL,       -- grows with each member that joins
+    seen_at REAL NOT NULL,
+    heard_seq INTEGER NOT NULL     -- up to which health.seq it has taken up changes
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE leader (
+    member_group TEXT PRIMARY KEY,
+    member_id TEXT NOT NULL,
+    token INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE fleet (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    last_token INTEGER NOT NULL,   -- of any group
+    silence_ended_at REAL NOT NULL,
+    reunion_until REAL NOT NULL,
+    remembered INTEGER NOT NULL    -- the most members that anybody remembered since then
+  ) STRICT;
+  CREATE TABLE lineage (           -- this file, and those whose permits were all taken over into it
+    file_id TEXT PRIMARY KEY,
+    is_own INTEGER NOT NULL CHECK (is_own IN (0, 1))
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO lineage VALUES (lower(hex(randomblob(16))), 1);
+  `,
 ];
 
 /** Brings a database from `version` to the newest one, in one transaction. */

@@ -2,7 +2,9 @@ import { statSync } from 'node:fs';
 import type { Database, Query } from './driver.js';
 import { isStorageTrouble } from './driver.js';
 import { Ledger } from './ledger.js';
+import { Lineage } from './lineage.js';
 import { RecordTable, UsageTable } from './records.js';
+import { RollTable } from './roll-table.js';
 import { SharedClock } from './shared-clock.js';
 import type { TimeSources } from './shared-clock.js';
 
@@ -13,6 +15,8 @@ export class Session {
   readonly ledger: Ledger;
   readonly records: RecordTable;
   readonly usage: UsageTable;
+  readonly roll: RollTable;
+  readonly lineage: Lineage;
   readonly #path: string;
   readonly #inode: string | undefined;
   readonly #dataVersion: Query;
@@ -23,6 +27,8 @@ export class Session {
     this.ledger = new Ledger(db, member);
     this.records = new RecordTable(db, member);
     this.usage = new UsageTable(db);
+    this.roll = new RollTable(db, member);
+    this.lineage = new Lineage(db);
     this.#path = path;
     this.#inode = inodeOf(path);
     this.#dataVersion = db.prepare('PRAGMA data_version').raw();
@@ -41,6 +47,19 @@ export class Session {
       return result;
     } catch (error) {
       if (this.db.inTransaction) this.db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  /** Within a transaction: where `work` fails, what it wrote is undone, and nothing else. */
+  apart<T>(work: () => T): T {
+    this.db.exec('SAVEPOINT apart');
+    try {
+      const result = work();
+      this.db.exec('RELEASE apart');
+      return result;
+    } catch (error) {
+      if (this.db.inTransaction) this.db.exec('ROLLBACK TO apart; RELEASE apart');
       throw error;
     }
   }

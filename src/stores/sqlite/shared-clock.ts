@@ -98,6 +98,14 @@ export class SharedClock {
     return this.now();
   }
 
+  /** The same without a transaction; undefined where it is time to see in one whether the machine has slept. */
+  nowInRead(): number | undefined {
+    if (this.#sources.monotonicMs() - this.#sleepCheckedAt >= SLEEP_CHECK_EVERY_MS) return undefined;
+    const row = this.#read.get();
+    if (row !== undefined) this.#offsetMs = Number(row[0]);
+    return this.now();
+  }
+
   #addSleep(accountedMs: number): void {
     const suspended = this.#sources.suspendedMs();
     if (suspended - accountedMs < SHORTEST_SLEEP_MS) return;

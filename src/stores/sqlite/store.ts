@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { KeymuxError } from '../../core/errors.js';
-import type { Census, Fleet, Presence } from '../../core/fleet.js';
+import type { Census, Fence, Fleet, Presence } from '../../core/fleet.js';
 import type {
   Charged,
   HealthRecord,
@@ -17,17 +17,23 @@ import type {
 } from '../../core/ports.js';
 import { createMemoryStore } from '../memory.js';
 import {
+  checkCaution,
+  checkCharge,
   checkLease,
+  checkPresence,
   checkRecord,
   checkSettlement,
   checkUsage,
   closedError,
   notOpenError,
 } from '../requests.js';
+import { FOR_NEWS, FOR_REQUESTS } from './patience.js';
 import { stateDirectory } from './state-directory.js';
 import { Connection } from './connection.js';
 import { explain, isStorageTrouble, loadDriver, messageOf } from './driver.js';
 import type { Driver } from './driver.js';
+import { KnownBuckets } from './lineage.js';
+import type { Lineage } from './lineage.js';
 import { MIGRATIONS } from './schema.js';
 import { machineTime } from './shared-clock.js';
 import type { TimeSources } from './shared-clock.js';
@@ -51,8 +57,8 @@ export interface SqliteInternals {
 
 /**
  * A store in one SQLite file that all processes of a user on this machine share. No method waits for a lock with the
- * event loop stopped: what cannot be done at once is done in a promise, or given up after a second with
- * `KEYMUX_STORE_UNAVAILABLE`. Where the file cannot be used from the start, `onNotice` is told and the store goes on
+ * event loop stopped: what cannot be done at once is done in a promise, or given up with `KEYMUX_STORE_UNAVAILABLE`
+ * (when, `patience.ts` says). Where the file cannot be used from the start, `onNotice` is told and the store goes on
  * in memory, for this process alone.
  */
 export function createSqliteStore(
@@ -68,6 +74,9 @@ class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions;
   readonly #internals: SqliteInternals;
   readonly #path: string;
+  readonly #known: KnownBuckets;
+  /** Buckets that had nothing left when they were last asked. */
+  readonly #spentUp = new Set<string>();
   #opening: { readonly started: MaybePromise<void> } | undefined;
   #connection: Connection | undefined;
   #watcher: Watcher | undefined;
@@ -82,6 +91,7 @@ class SqliteStore implements Store {
     this.#options = options;
     this.#internals = internals;
     this.#path = resolve(options.path ?? join(options.directory ?? stateDirectory(), 'state.db'));
+    this.#known = new KnownBuckets(this.#path);
   }
 
   open(): MaybePromise<StoredState> {
@@ -98,12 +108,15 @@ class SqliteStore implements Store {
     return this.#latestNow;
   }
 
-  publish(records: readonly HealthRecord[]): MaybePromise<readonly HealthRecord[]> {
+  publish(records: readonly HealthRecord[], fence?: Fence): MaybePromise<readonly HealthRecord[]> {
     const connection = this.#use();
     records.forEach(checkRecord);
-    if (connection === undefined) return this.#fallen().publish(records);
-    if (records.length === 0) return [];
-    return connection.run((session) => session.records.publish(records));
+    if (connection === undefined) return this.#fallen().publish(records, fence);
+    if (records.length === 0 && fence === undefined) return [];
+    return connection.run((session) => {
+      if (fence !== undefined) session.roll.checkFence(fence, session.clock.nowInTransaction());
+      return session.records.publish(records);
+    }, FOR_NEWS);
   }
 
   watch(onChange: (records: readonly HealthRecord[]) => void): () => void {
@@ -115,7 +128,16 @@ class SqliteStore implements Store {
     const connection = this.#use();
     checkLease(request);
     if (connection === undefined) return this.#fallen().lease(request);
-    return connection.run((session) => session.ledger.lease(request, session.clock.nowInTransaction()));
+    const { bucket } = request;
+    const refusal = this.#refusal(connection, request);
+    if (refusal !== undefined) return refusal;
+    return connection.run((session) => {
+      this.#known.check(bucket, session.lineage);
+      const grant = session.ledger.lease(request, session.clock.nowInTransaction());
+      if (grant.granted > 0) this.#spentUp.delete(bucket);
+      else this.#spentUp.add(bucket);
+      return grant;
+    }, FOR_REQUESTS);
   }
 
   settle(settlements: readonly Settlement[]): MaybePromise<void> {
@@ -140,18 +162,45 @@ class SqliteStore implements Store {
     return connection.run((session) => session.usage.all());
   }
 
-  charge(_charges: readonly Charged[]): MaybePromise<void> {
-    throw notOpenError();
+  charge(charges: readonly Charged[], options: { readonly cautionMs: number }): MaybePromise<void> {
+    const connection = this.#use();
+    charges.forEach(checkCharge);
+    checkCaution(options.cautionMs);
+    if (connection === undefined) return this.#fallen().charge(charges, options);
+    if (charges.length === 0) return;
+    const learn = (lineage: Lineage): void => {
+      for (const { bucket } of charges) this.#known.learn(bucket, lineage);
+    };
+    const told = connection.run((session) => {
+      session.ledger.charge(charges, options.cautionMs, session.clock.nowInTransaction());
+      return session.lineage;
+    });
+    return told instanceof Promise ? told.then(learn) : learn(told);
   }
 
-  beat(_presence: Presence): MaybePromise<Fleet> {
-    throw notOpenError();
+  beat(presence: Presence): MaybePromise<Fleet> {
+    const connection = this.#use();
+    checkPresence(presence);
+    if (connection === undefined) return this.#fallen().beat(presence);
+    return connection.run((session) => {
+      const heardSeq = this.#watcher?.heardSeq(session) ?? 0;
+      return session.roll.beat(presence, heardSeq, session.clock.nowInTransaction());
+    });
   }
 
-  leave(_memberId: string): MaybePromise<void> {}
+  leave(memberId: string): MaybePromise<void> {
+    const connection = this.#use();
+    if (connection === undefined) return this.#fallen().leave(memberId);
+    return connection.run((session) => session.roll.leave(memberId));
+  }
 
   census(): MaybePromise<Census> {
-    throw notOpenError();
+    const connection = this.#use();
+    if (connection === undefined) return this.#fallen().census();
+    return connection.run((session) => {
+      const at = session.clock.nowInTransaction();
+      return { at, ...session.roll.census(at), leases: session.ledger.openLeases(at) };
+    });
   }
 
   close(): MaybePromise<void> {
@@ -161,6 +210,20 @@ class SqliteStore implements Store {
     void this.#fallback?.close();
     this.#closing = this.#connection?.close();
     return this.#closing;
+  }
+
+  /**
+   * Those who would get nothing need no lock, and do not keep it from those who have work to do. To ask first would
+   * only cost where there are permits, so it is done where there were none the last time.
+   */
+  #refusal(connection: Connection, request: LeaseRequest): LeaseGrant | undefined {
+    if (request.want > 0 && !this.#spentUp.has(request.bucket)) return undefined;
+    if (connection.isTroubled) return undefined;
+    return connection.peek((session) => {
+      this.#known.check(request.bucket, session.lineage);
+      const now = session.clock.nowInRead();
+      return now === undefined ? undefined : session.ledger.refusal(request, now);
+    });
   }
 
   #start(): MaybePromise<void> {

@@ -3,7 +3,7 @@ import type { Connection } from './connection.js';
 import type { Session } from './session.js';
 
 /** Each look costs a few microseconds while nothing has changed. */
-const POLL_EVERY_MS = 25;
+const POLL_EVERY_MS = 10;
 
 type OnChange = (records: readonly HealthRecord[]) => void;
 
@@ -24,6 +24,11 @@ export class Watcher {
   begin(session: Session): void {
     this.#session = session;
     this.#seenSeq = session.records.lastSeq();
+  }
+
+  /** The last change of this session's file that was told. */
+  heardSeq(session: Session): number {
+    return session === this.#session ? this.#seenSeq : 0;
   }
 
   add(onChange: OnChange): () => void {

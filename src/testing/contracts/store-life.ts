@@ -1,7 +1,18 @@
 /** Opening, closing, and refusing what makes no sense. */
 import assert from 'node:assert/strict';
 import type { ContractCases } from './contract-cases.js';
-import { DAY, healthy, methodCalls, record, refuses, request, resting, settlement } from './store-samples.js';
+import {
+  DAY,
+  charged,
+  healthy,
+  methodCalls,
+  presence,
+  record,
+  refuses,
+  request,
+  resting,
+  settlement,
+} from './store-samples.js';
 
 export function lifeCycleCases(cases: ContractCases): void {
   cases.onStore('says what it is', async (store) => {
@@ -69,9 +80,25 @@ export function badInputCases(cases: ContractCases): void {
       () => store.addUsage([{ subject: 'key:a', requests: Number.NaN, failures: 0, costUsd: 0 }]),
       () => store.publish([record('', healthy(1))]),
       () => store.publish([record('key:a', healthy(1), false, -1)]),
+      () => store.charge([charged({ permits: 1 }), charged({ permits: -1 })], { cautionMs: 0 }),
+      () => store.charge([charged({ leaseId: '' })], { cautionMs: 0 }),
+      () => store.charge([charged({ countedAt: Number.NaN })], { cautionMs: 0 }),
+      () => store.charge([charged({ windows: [{ requests: 0.5, perMs: 1 }] })], { cautionMs: 0 }),
+      () => store.charge([charged({})], { cautionMs: -1 }),
+      () => store.charge([charged({})], { cautionMs: 3_600_000 }),
+      () => store.publish([{ ...record('key:a', resting(1, 9e12)), disabled: 0 as unknown as boolean }]),
+      () => store.beat(presence('')),
+      () => store.beat(presence('a', { host: '' })),
+      () => store.beat(presence('a', { group: '' })),
+      () => store.beat(presence('a', { ttlMs: Number.POSITIVE_INFINITY })),
+      () => store.beat(presence('a', { pid: 0.5 })),
+      () => store.beat(presence('a', { startedAt: Number.NaN })),
+      () => store.beat(presence('a', { remembered: -1 })),
+      () => store.beat(presence('a', { isReturning: 1 as unknown as boolean })),
     ];
     for (const call of wrong) await refuses('KEYMUX_USAGE', call, String(call));
     assert.equal((await store.lease(request(DAY, 9))).granted, 4);
     assert.deepEqual(await store.open(), { records: [], usage: [] });
+    assert.deepEqual((await store.census()).members, []);
   });
 }

@@ -2,14 +2,24 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Health } from '../../core/health.js';
-import type { HealthRecord, LeaseGrant, LeaseRequest, Store } from '../../core/ports.js';
+import { PRESENCE_TTL_MS } from '../../core/fleet.js';
+import type { Presence } from '../../core/fleet.js';
+import type { Charged, HealthRecord, LeaseGrant, LeaseRequest, Store } from '../../core/ports.js';
 import type { QuotaWindow } from '../../core/quota.js';
 
 export const DAY: QuotaWindow = { requests: 5, perMs: 86_400_000 };
 const POLL_MS = 2;
 
 export function methodCalls(store: Store): (readonly [string, () => unknown])[] {
-  const grant: LeaseGrant = { leaseId: 'x', granted: 1, validUntil: 0, left: 0, leftInWindows: [0], retryAt: 0, cautiousUntil: 0 };
+  const grant: LeaseGrant = {
+    leaseId: 'x',
+    granted: 1,
+    validUntil: 0,
+    left: 0,
+    leftInWindows: [0],
+    retryAt: 0,
+    cautiousUntil: 0,
+  };
   return [
     ['publish', () => store.publish([record('key:a', healthy(1))])],
     ['watch', () => store.watch(() => {})],
@@ -17,6 +27,10 @@ export function methodCalls(store: Store): (readonly [string, () => unknown])[] 
     ['settle', () => store.settle([settlement(grant, { returned: 1 })])],
     ['addUsage', () => store.addUsage([])],
     ['usage', () => store.usage()],
+    ['charge', () => store.charge([charged({})], { cautionMs: 0 })],
+    ['beat', () => store.beat(presence('a'))],
+    ['leave', () => store.leave('a')],
+    ['census', () => store.census()],
   ];
 }
 
@@ -30,6 +44,23 @@ export function settlement(
   bucket = 'p/b',
 ): Parameters<Store['settle']>[0][number] {
   return { bucket, leaseId: grant.leaseId, spent: 0, returned: 0, countedAt: 0, ...part };
+}
+
+export function charged(part: Partial<Charged>): Charged {
+  return { bucket: 'p/b', windows: [DAY], leaseId: 'told-1', permits: 1, countedAt: 0, ...part };
+}
+
+export function presence(memberId: string, part: Partial<Presence> = {}): Presence {
+  return {
+    memberId,
+    host: 'host',
+    pid: 1,
+    startedAt: 0,
+    ttlMs: PRESENCE_TTL_MS,
+    isReturning: false,
+    remembered: 0,
+    ...part,
+  };
 }
 
 export function record(subject: string, health: Health, disabled = false, disabledVersion = 0): HealthRecord {

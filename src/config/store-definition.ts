@@ -1,0 +1,176 @@
+import { resolve } from 'node:path';
+import type { KeymuxError } from '../core/errors.js';
+import { Secret } from '../core/secret.js';
+import { invalidVariable, type ManagedSettings } from './api-management.js';
+import type { RedisDefinition, RedisTls, StoreDefinition } from './configuration.js';
+import type { Environment } from './environment.js';
+import type { ConfigurationFile, FileRedis, FileStore } from './file-content.js';
+import { invalidFile } from './problems.js';
+import {
+  hasPassword,
+  looksLikeRedisAddress,
+  redisAddressFault,
+  redisAddressToShow,
+  usesTls,
+} from './redis-address.js';
+import { readSetting } from './reference.js';
+
+const VARIABLE = 'KEYMUX_STORE';
+const DEFAULT_PREFIX = 'keymux';
+const REFERENCE = /^(?:env|file|exec):/;
+/** Anything shorter could be found by trying. */
+const SHORTEST_SECRET = 16;
+
+export interface StoreInput {
+  readonly file: ConfigurationFile | undefined;
+  readonly managed: ManagedSettings;
+  readonly environment: Environment;
+  /** Relative paths in the environment start here. */
+  readonly cwd: string;
+  /** Variables that commands do not get. */
+  readonly withheld: ReadonlySet<string>;
+}
+
+interface DefinedStore {
+  readonly store: StoreDefinition;
+  readonly notes: readonly string[];
+}
+
+/**
+ * The store that the environment, the file or nobody names. An address that cannot be read is an error and never
+ * another store: hosts that do not share would spend the limits once each.
+ * @throws `KEYMUX_CONFIG_INVALID`, `KEYMUX_SECRET_UNREADABLE`
+ */
+export function defineStore(input: StoreInput): DefinedStore {
+  const inFile = input.file?.content.store ?? input.managed.store;
+  const notes: string[] = [];
+  const stated = storeOfVariable(input, inFile) ?? { store: inFile ?? { type: 'sqlite' } };
+  if (stated.isFromVariable === true && input.file?.content.store !== undefined)
+    notes.push(`${VARIABLE} replaces the store that the file states`);
+  return { store: complete(stated, input, notes), notes };
+}
+
+interface StatedStore {
+  readonly store: FileStore;
+  readonly isFromVariable?: true;
+}
+
+function storeOfVariable(
+  { environment }: StoreInput,
+  inFile: FileStore | undefined,
+): StatedStore | undefined {
+  const text = environment.variables.get(VARIABLE)?.value.trim() ?? '';
+  if (text === '') return undefined;
+  const isFromVariable = true;
+  if (text === 'memory') return { store: { type: 'memory' }, isFromVariable };
+  if (text === 'sqlite')
+    return { store: inFile?.type === 'sqlite' ? inFile : { type: 'sqlite' }, isFromVariable };
+  if (!looksLikeRedisAddress(text) && !REFERENCE.test(text))
+    throw invalidStoreVariable('is neither `memory`, `sqlite` nor an address of Redis');
+  return { store: { ...(inFile?.type === 'redis' ? inFile : {}), type: 'redis', url: text }, isFromVariable };
+}
+
+function invalidStoreVariable(fault: string): KeymuxError {
+  const fix = `Set ${VARIABLE} to memory, sqlite, an address such as redis://host:6379, or unset it.`;
+  return invalidVariable(VARIABLE, fault, fix);
+}
+
+function complete(stated: StatedStore, input: StoreInput, notes: string[]): StoreDefinition {
+  const { store } = stated;
+  if (store.type === 'memory') return store;
+  const { whenLost, members } = store;
+  const manners = {
+    ...(whenLost === undefined ? {} : { whenLost }),
+    ...(members === undefined ? {} : { members }),
+  };
+  if (store.type === 'redis') return { ...completeRedis(stated, store, input, notes), ...manners };
+  const { path } = store;
+  return {
+    type: 'sqlite',
+    ...(path === undefined ? {} : { path: resolve(folderOf(input), path) }),
+    ...manners,
+  };
+}
+
+function completeRedis(
+  stated: StatedStore,
+  store: FileRedis,
+  input: StoreInput,
+  notes: string[],
+): RedisDefinition {
+  const url = urlOf(stated, store, input, notes);
+  const secret = secretOf(store, input, notes);
+  const isPlain = !usesTls(url.reveal());
+  if (store.tls !== undefined && isPlain && stated.isFromVariable !== true)
+    throw invalidOption(input, 'tls', 'has no effect without `rediss://`');
+  return {
+    type: 'redis',
+    url,
+    address: redisAddressToShow(url.reveal()),
+    prefix: store.prefix ?? DEFAULT_PREFIX,
+    ...(store.tls === undefined || isPlain ? {} : { tls: absolute(store.tls, folderOf(input)) }),
+    ...(secret === undefined ? {} : { secret }),
+  };
+}
+
+function urlOf(
+  { isFromVariable }: StatedStore,
+  { url: stated }: FileRedis,
+  input: StoreInput,
+  notes: string[],
+): Secret {
+  const isFromFile = isFromVariable !== true;
+  const place = isFromFile
+    ? { option: 'store.url', folder: folderOf(input) }
+    : { option: VARIABLE, folder: input.cwd };
+  const url = REFERENCE.test(stated) ? read(stated, place, input, notes) : new Secret(stated);
+  const fault = redisAddressFault(url.reveal());
+  if (fault !== undefined)
+    throw isFromFile ? invalidOption(input, 'url', fault) : invalidStoreVariable(fault);
+  if (isFromFile && input.file?.path !== undefined && hasPassword(stated)) {
+    notes.push(
+      'store.url holds a password in the configuration file, which others may see; put the address into a variable and write `url: env:REDIS_URL`',
+    );
+  }
+  return url;
+}
+
+function secretOf({ secret: stated }: FileRedis, input: StoreInput, notes: string[]): Secret | undefined {
+  if (stated === undefined) return undefined;
+  const secret = read(stated, { option: 'store.secret', folder: folderOf(input) }, input, notes);
+  if (secret.reveal().length >= SHORTEST_SECRET) return secret;
+  throw invalidOption(input, 'secret', `must name a secret of at least ${SHORTEST_SECRET} characters`);
+}
+
+function read(
+  reference: string,
+  place: { readonly option: string; readonly folder: string },
+  { environment, withheld }: StoreInput,
+  notes: string[],
+): Secret {
+  const setting = readSetting(reference, { ...place, environment, withheld });
+  notes.push(...setting.notes);
+  return setting.secret;
+}
+
+function folderOf({ file, cwd }: StoreInput): string {
+  return file?.folder ?? cwd;
+}
+
+function absolute({ ca, cert, key, serverName }: NonNullable<FileRedis['tls']>, folder: string): RedisTls {
+  return {
+    ...(ca === undefined ? {} : { ca: resolve(folder, ca) }),
+    ...(cert === undefined ? {} : { cert: resolve(folder, cert) }),
+    ...(key === undefined ? {} : { key: resolve(folder, key) }),
+    ...(serverName === undefined ? {} : { serverName }),
+  };
+}
+
+function invalidOption({ file }: StoreInput, option: string, fault: string): KeymuxError {
+  const problems = [{ path: ['store', option], text: fault }];
+  return invalidFile(file?.path ?? file?.name ?? 'The configuration', problems, file?.positionOf ?? nowhere);
+}
+
+function nowhere(): undefined {
+  return undefined;
+}
