@@ -99,6 +99,14 @@ describe('a memory store at work for long', () => {
     return { store, advance: (ms) => (now += ms) };
   }
 
+  it('lists the leases that are open, and forgets those that ended', async () => {
+    const { store, advance } = openAt(NOW);
+    await store.lease({ bucket: 'p/b', windows: [DAY], want: 2, ttlMs: 10, slackMs: 5 });
+    expect((await store.census()).leases).toEqual([{ bucket: 'p/b', permits: 2, leases: 1 }]);
+    advance(16);
+    expect((await store.census()).leases).toEqual([]);
+  });
+
   it('grants a full limit in each window, with far more charges than it keeps apart', async () => {
     const { store, advance } = openAt(NOW);
     const windows = [{ requests: 2_000, perMs: 60_000 }];

@@ -8,7 +8,8 @@ import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { fromIoredis } from '#keymux/stores/redis/client-ioredis.js';
 import { createRedisClient, fromNodeRedis } from '#keymux/stores/redis/client-node-redis.js';
-import type { RedisClient, RedisScript } from '#keymux/stores/redis/client.js';
+import type { Connection } from '#keymux/stores/redis/client-connection.js';
+import type { RedisClient, RedisScript, Reply } from '#keymux/stores/redis/client.js';
 
 export function script(name: string, text: string): RedisScript {
   return { name, text, sha1: createHash('sha1').update(text).digest('hex') };
@@ -126,5 +127,29 @@ export async function startProxy(port: number): Promise<Proxy> {
     swallow: () => pairs.forEach((pair) => (pair.isSwallowed = true)),
     delay: (ms) => void (delayMs = ms),
     cut,
+  };
+}
+
+export interface Faked extends Connection {
+  readonly isEnded: () => boolean;
+  readonly say: (message: string) => void;
+}
+
+/** For what real connections do only by chance. */
+export function fakeConnection(answer: (command: readonly string[]) => Promise<Reply>): Faked {
+  let end: (error: Error) => void = () => {};
+  let isEnded = false;
+  let listener: (message: string) => void = () => {};
+  const ended = new Promise<Error>((resolve) => (end = resolve));
+  return {
+    send: answer,
+    subscribe: async (_, onMessage) => void (listener = onMessage),
+    ended,
+    destroy: () => {
+      isEnded = true;
+      end(new Error('destroyed'));
+    },
+    isEnded: () => isEnded,
+    say: (message) => listener(message),
   };
 }

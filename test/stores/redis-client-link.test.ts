@@ -6,33 +6,12 @@ import { within } from '#keymux/stores/redis/client-deadline.js';
 import { notConnected, withoutSecrets } from '#keymux/stores/redis/client-errors.js';
 import { Link, pauseMs } from '#keymux/stores/redis/client-link.js';
 import { Sentinels } from '#keymux/stores/redis/client-sentinel.js';
-import { hrtimeMs, RedisReplyError, replyOf, type Reply } from '#keymux/stores/redis/client.js';
+import { subscribe } from '#keymux/stores/redis/client-subscription.js';
+import { hrtimeMs, RedisReplyError, replyOf } from '#keymux/stores/redis/client.js';
+import { fakeConnection, type Faked } from './redis-client-fixture.js';
 
 const LONG_MS = 10_000;
 const PATIENCE = { timeout: 20_000 };
-
-interface Faked extends Connection {
-  readonly isEnded: () => boolean;
-  readonly say: (message: string) => void;
-}
-
-function fakeConnection(answer: (command: readonly string[]) => Promise<Reply>): Faked {
-  let end: (error: Error) => void = () => {};
-  let isEnded = false;
-  let listener: (message: string) => void = () => {};
-  const ended = new Promise<Error>((resolve) => (end = resolve));
-  return {
-    send: answer,
-    subscribe: async (_, onMessage) => void (listener = onMessage),
-    ended,
-    destroy: () => {
-      isEnded = true;
-      end(new Error('destroyed'));
-    },
-    isEnded: () => isEnded,
-    say: (message) => listener(message),
-  };
-}
 
 function linkTo(open: () => Promise<Connection>, onOpen?: () => Promise<void>): Link {
   const link = new Link({ address: 'redis://fake', open, ...(onOpen === undefined ? {} : { onOpen }) });
@@ -90,6 +69,41 @@ describe('a link', () => {
     arrive();
     await expect.poll(() => connection.isEnded()).toBe(true);
     await expect(link.ready(LONG_MS)).rejects.toMatchObject({ code: 'KEYMUX_CLOSED' });
+  });
+});
+
+describe('a subscription', () => {
+  it('that was ended tells nothing more', async () => {
+    const connection = fakeConnection(async () => 'PONG');
+    const told: string[] = [];
+    const hooks = { onMessage: (text: string) => void told.push(text), onGap: () => void told.push('gap') };
+    const subscription = subscribe('redis://fake', async () => connection, 'news', hooks);
+    await subscription.begun;
+    connection.say('first');
+    subscription.close();
+    connection.say('second');
+    expect(told).toEqual(['gap', 'first']);
+    const ended = subscribe('redis://fake', async () => connection, 'news', hooks);
+    ended.close();
+    await ended.begun;
+    expect(told).toEqual(['gap', 'first']);
+  });
+
+  it('is tried again where the server does not confirm it', async () => {
+    let attempts = 0;
+    const open = async (): Promise<Connection> => {
+      attempts += 1;
+      const connection = fakeConnection(async () => 'PONG');
+      return attempts === 1 ? { ...connection, subscribe: () => new Promise(() => {}) } : connection;
+    };
+    let gaps = 0;
+    const subscription = subscribe('redis://fake', open, 'news', {
+      onMessage: () => {},
+      onGap: () => (gaps += 1),
+    });
+    onTestFinished(() => subscription.close());
+    await expect.poll(() => gaps, PATIENCE).toBe(1);
+    expect(attempts).toBe(2);
   });
 });
 

@@ -26,35 +26,50 @@ export interface TestCluster {
 const MASTERS = 3;
 const PATIENCE = { timeout: 60_000, interval: 50 };
 const ARGS = [
-  '--cluster-enabled',
-  'yes',
-  '--cluster-node-timeout',
-  '1500',
-  '--repl-diskless-sync-delay',
-  '0',
+  ...['--cluster-enabled', 'yes', '--cluster-node-timeout', '1500'],
+  ...['--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0'],
 ];
 
 export async function startCluster(): Promise<TestCluster> {
   const closers: (() => unknown)[] = [];
-  const start = async (): Promise<ClusterNode> => {
-    const server = await startRedis({ args: [...ARGS, '--cluster-replica-validity-factor', '0'] });
-    const client = createClient({ url: server.url, RESP: 2, socket: { reconnectStrategy: 50 } });
-    client.on('error', () => {});
-    await client.connect();
-    closers.push(
-      () => client.destroy(),
-      () => server.stop(),
-    );
-    const send: Send = (...command) => client.sendCommand(command);
-    return { server, send, id: String(await send('CLUSTER', 'MYID')) };
+  const stop = async (): Promise<void> => {
+    for (const close of closers) await close();
   };
-  const masters = [await start(), await start(), await start()] as const;
-  const replica = await start();
-  const nodes = [...masters, replica];
+  try {
+    const masters = [await startNode(closers), await startNode(closers), await startNode(closers)] as const;
+    const replica = await startNode(closers);
+    await join(masters, replica);
+    const [, second, third] = masters;
+    return {
+      masters,
+      replica,
+      keyOf: (master, turn = 0) => keysOf(master)[turn] ?? '',
+      url: `redis+cluster://127.0.0.1:${String(second.server.port)},127.0.0.1:${String(third.server.port)}`,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startNode(closers: (() => unknown)[]): Promise<ClusterNode> {
+  const server = await startRedis({ args: ARGS });
+  closers.push(() => server.stop());
+  const client = createClient({ url: server.url, RESP: 2, socket: { reconnectStrategy: 50 } });
+  client.on('error', () => {});
+  await client.connect();
+  closers.unshift(() => client.destroy());
+  const send: Send = (...command) => client.sendCommand(command);
+  return { server, send, id: String(await send('CLUSTER', 'MYID')) };
+}
+
+async function join(masters: TestCluster['masters'], replica: ClusterNode): Promise<void> {
   for (const [index, { send }] of masters.entries()) {
     await send('CLUSTER', 'ADDSLOTSRANGE', String(firstSlot(index)), String(firstSlot(index + 1) - 1));
     await send('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1));
   }
+  const nodes = [...masters, replica];
   for (const { server } of nodes.slice(1))
     await masters[0].send('CLUSTER', 'MEET', '127.0.0.1', String(server.port));
   await vi.waitFor(async () => {
@@ -65,16 +80,6 @@ export async function startCluster(): Promise<TestCluster> {
     }
     expect(await replica.send('ROLE')).toContain('connected');
   }, PATIENCE);
-  const [, second, third] = masters;
-  return {
-    masters,
-    replica,
-    keyOf: (master, turn = 0) => keysOf(master)[turn] ?? '',
-    url: `redis+cluster://127.0.0.1:${String(second.server.port)},127.0.0.1:${String(third.server.port)}`,
-    stop: async () => {
-      for (const close of closers) await close();
-    },
-  };
 }
 
 function firstSlot(master: number): number {

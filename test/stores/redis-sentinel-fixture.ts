@@ -24,25 +24,32 @@ const QUORUM = 2;
 const PATIENCE = { timeout: 40_000 };
 
 export async function startWatchedMaster(sentinelPassword?: string): Promise<WatchedMaster> {
-  const soon = ['--repl-diskless-sync-delay', '0'];
-  const master = await startRedis({ args: soon });
-  const replica = await startRedis({ args: [...soon, '--replicaof', '127.0.0.1', String(master.port)] });
-  // A sentinel asks its master for replicas when it starts, and then every ten seconds.
-  await ask(master.url, async (send) => {
-    await vi.waitFor(async () => expect(((await send('ROLE')) as unknown[])[2]).toHaveLength(1), PATIENCE);
-  });
-  const sentinels = await Promise.all(
-    Array.from({ length: SENTINELS }, () => startSentinel(master.port, sentinelPassword)),
-  );
-  for (const { port } of sentinels) await knowsAll(port, sentinelPassword);
-  return {
-    master,
-    replica,
-    sentinels: sentinels.map(({ port }) => `127.0.0.1:${String(port)}`),
-    stop: async () => {
-      await Promise.all([master.stop(), replica.stop(), ...sentinels.map((sentinel) => sentinel.stop())]);
-    },
+  const started: { stop(): Promise<void> }[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(started.map((server) => server.stop()));
   };
+  const keep = <T extends { stop(): Promise<void> }>(server: T): T => {
+    started.push(server);
+    return server;
+  };
+  try {
+    const soon = ['--repl-diskless-sync-delay', '0'];
+    const master = keep(await startRedis({ args: soon }));
+    const ofMaster = ['--replicaof', '127.0.0.1', String(master.port)];
+    const replica = keep(await startRedis({ args: [...soon, ...ofMaster] }));
+    // A sentinel asks its master for replicas when it starts, and then every ten seconds.
+    await ask(master.url, async (send) => {
+      await vi.waitFor(async () => expect(((await send('ROLE')) as unknown[])[2]).toHaveLength(1), PATIENCE);
+    });
+    const ports: number[] = [];
+    for (let count = 0; count < SENTINELS; count += 1)
+      ports.push(keep(await startSentinel(master.port, sentinelPassword)).port);
+    for (const port of ports) await knowsAll(port, sentinelPassword);
+    return { master, replica, sentinels: ports.map((port) => `127.0.0.1:${String(port)}`), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 async function startSentinel(

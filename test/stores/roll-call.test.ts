@@ -2,7 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PRESENCE_TTL_MS, REUNION_MS } from '#keymux/core/fleet.js';
 import type { Fleet, Presence } from '#keymux/core/fleet.js';
-import { EMPTY_ROLL, afterBeat, afterLeave, checkFence, fleetOf, leadership, present } from '#keymux/stores/roll-call.js';
+import {
+  EMPTY_ROLL,
+  afterBeat,
+  afterLeave,
+  checkFence,
+  fleetOf,
+  leadership,
+  present,
+} from '#keymux/stores/roll-call.js';
 import type { Roll } from '#keymux/stores/roll-call.js';
 import { presence } from '#keymux/testing/contracts/store-samples.js';
 

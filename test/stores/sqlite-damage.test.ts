@@ -98,6 +98,14 @@ describe('a state file that is no good', () => {
     expect(await store.lease({ ...dailyRequest(10, 99), bucket: 'p/7' })).toMatchObject({ granted: 8 });
   });
 
+  it('is not what somebody left behind who died while making one', async () => {
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'state.db.new-0123456789ab'), 'half of it');
+    const { notices } = await openStore({ directory });
+    expect(readdirSync(directory).filter((name) => name.includes('.new-'))).toEqual([]);
+    expect(notices).toEqual([]);
+  });
+
   it('gets names that nobody has', async () => {
     const directory = temporaryDirectory();
     for (let round = 0; round < 4; round += 1) {

@@ -146,7 +146,11 @@ describe('a store whose file cannot be used from the start', () => {
   });
 
   it.each([
-    ['leads nowhere', (path: string) => symlinkSync(join(path, 'nowhere', 'at-all'), `${path}.lock`), 'state.db'],
+    [
+      'leads nowhere',
+      (path: string) => symlinkSync(join(path, 'nowhere', 'at-all'), `${path}.lock`),
+      'state.db',
+    ],
     ['has too long a name', () => {}, `${'x'.repeat(252)}.db`],
   ])('works in memory when the file for the lock %s', async (_how, prepare, name) => {
     const path = join(temporaryDirectory(), name);

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { stateDirectory } from '#keymux/stores/sqlite/state-directory.js';
+import { openStore, temporaryDirectory } from './sqlite-fixture.js';
 
 describe('stateDirectory', () => {
   it.each([
@@ -19,5 +21,14 @@ describe('stateDirectory', () => {
   it('takes the home directory of the environment', () => {
     expect(stateDirectory({ HOME: '/home/other' }, 'linux')).toBe('/home/other/.local/state/keymux');
     expect(stateDirectory({}, 'linux')).toMatch(/^\/.*keymux$/);
+  });
+
+  it('is where a store lives that is told of no other place', async () => {
+    const directory = temporaryDirectory();
+    vi.stubEnv('KEYMUX_STATE_DIR', directory);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { notices } = await openStore({});
+    expect(existsSync(join(directory, 'state.db'))).toBe(true);
+    expect(notices).toEqual([]);
   });
 });

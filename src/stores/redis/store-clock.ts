@@ -44,11 +44,17 @@ export class StoreClock {
     return this.#time.monotonicMs();
   }
 
-  /** Undefined before the first answer. Never runs backwards, unless by more than a second, after long silence. */
+  /**
+   * The latest that it may be in the store: what was spent must not be dated earlier than it happened, or its permit
+   * would return too soon. Undefined before the first answer. Never runs backwards, unless by more than a second,
+   * after long silence.
+   */
   now(): number | undefined {
     const best = this.#best();
     if (best === undefined) return undefined;
-    const now = this.monotonicMs() + best.offsetMs;
+    const monotonicMs = this.monotonicMs();
+    const errorMs = best.errorMs + (monotonicMs - best.atMs) * DRIFT;
+    const now = monotonicMs + best.offsetMs + errorMs;
     if (now > this.#latest || now < this.#latest - TOLERANCE_MS) this.#latest = now;
     return this.#latest;
   }

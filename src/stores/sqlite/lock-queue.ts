@@ -39,6 +39,8 @@ export class LockQueue {
   #entries: Entry[] = [];
   #activity = '';
   #timer: NodeJS.Timeout | undefined;
+  /** Since the last pause. */
+  #looks = 0;
   /** The pace of the most impatient one; that many wait makes it no faster. Milliseconds. */
   #pauseMs = Number.POSITIVE_INFINITY;
 
@@ -78,12 +80,27 @@ export class LockQueue {
       if (isBusy(error)) this.#endure(error);
       else this.#giveUp(new Set(this.#entries), error);
     }
-    if (!this.isEmpty) this.#lookWithin(Math.min(...this.#entries.map(({ patience }) => patience.pauseMs)));
+    this.#lookAgain();
+  }
+
+  #lookAgain(): void {
+    const { pauseMs, looks } = this.#entries.reduce<Pick<Patience, 'pauseMs' | 'looks'>>(
+      (hastiest, { patience }) => (patience.pauseMs < hastiest.pauseMs ? patience : hastiest),
+      { pauseMs: Number.POSITIVE_INFINITY, looks: 0 },
+    );
+    this.#looks += 1;
+    if (this.#looks < looks) {
+      clearTimeout(this.#timer);
+      this.#pauseMs = pauseMs;
+      setImmediate(() => this.#look());
+      return;
+    }
+    this.#looks = 0;
+    if (!this.isEmpty) this.#lookWithin(pauseMs);
   }
 
   #serve(): void {
     const answers = this.#access.attempt((session) => this.#answers(session));
-    this.#activity = this.#access.activity();
     this.#forget(answers);
     for (const [entry, answer] of answers) {
       if ('error' in answer) entry.reject(answer.error);

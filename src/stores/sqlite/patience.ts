@@ -7,18 +7,29 @@ export interface Patience {
   readonly longestMs: number;
   /** The longest pause between two looks; the shortest is 1 ms. Who looks more often is served sooner. Milliseconds. */
   readonly pauseMs: number;
+  /** How often to look after each pause, a turn of the event loop apart: the lock is often free only for a moment. */
+  readonly looks: number;
   /** Lets others go first that came at most so much later. Milliseconds. */
   readonly yieldsMs: number;
 }
 
-/** What a request waits for: it must not be held up by more than 50 ms because the store is lost. */
-export const FOR_REQUESTS: Patience = { quietMs: 40, longestMs: 3_000, pauseMs: 4, yieldsMs: 0 };
+/**
+ * What a request waits for: it must not be held up by more than 50 ms because the store is lost. To see who holds the
+ * lock takes a few more than `quietMs`.
+ */
+export const FOR_REQUESTS: Patience = { quietMs: 34, longestMs: 3_000, pauseMs: 4, looks: 1, yieldsMs: 0 };
 /** What others are to know soon. */
-export const FOR_NEWS: Patience = { quietMs: 1_000, longestMs: 5_000, pauseMs: 2, yieldsMs: 0 };
+export const FOR_NEWS: Patience = { quietMs: 1_000, longestMs: 5_000, pauseMs: 2, looks: 10, yieldsMs: 0 };
 /** What holds up nobody. */
-export const FOR_REPORTS: Patience = { quietMs: 1_000, longestMs: 5_000, pauseMs: 8, yieldsMs: 100 };
+export const FOR_REPORTS: Patience = {
+  quietMs: 1_000,
+  longestMs: 5_000,
+  pauseMs: 8,
+  looks: 1,
+  yieldsMs: 100,
+};
 /** A dozen others may have to check the whole file first. */
-export const FOR_OPENING: Patience = { quietMs: 5_000, longestMs: 5_000, pauseMs: 15, yieldsMs: 0 };
+export const FOR_OPENING: Patience = { quietMs: 5_000, longestMs: 5_000, pauseMs: 15, looks: 1, yieldsMs: 0 };
 
 /**
  * The most that a pause counts for beyond its length. Where a look comes later than that, it was this process or the

@@ -8,6 +8,8 @@ import type { Charged, HealthRecord, LeaseGrant, LeaseRequest, Store } from '../
 import type { QuotaWindow } from '../../core/quota.js';
 
 export const DAY: QuotaWindow = { requests: 5, perMs: 86_400_000 };
+/** How far the clocks of two members, or of a member and the store, may be apart: as long as a word takes. Milliseconds. */
+export const CLOCK_SPREAD_MS = 50;
 const POLL_MS = 2;
 
 export function methodCalls(store: Store): (readonly [string, () => unknown])[] {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { HealthRecord } from '../../core/ports.js';
 import type { ContractCases } from './contract-cases.js';
-import { DAY, healthy, record, request, resting, settlement } from './store-samples.js';
+import { CLOCK_SPREAD_MS, DAY, healthy, record, request, resting, settlement } from './store-samples.js';
 
 export function sharingCases(cases: ContractCases): void {
   cases.onPair('shows one member what another published', async (one, other) => {
@@ -57,7 +57,7 @@ export function sharingCases(cases: ContractCases): void {
       const before = one.now();
       const between = other.now();
       const after = one.now();
-      assert.ok(before - 5 <= between && between <= after + 5);
+      assert.ok(before - CLOCK_SPREAD_MS <= between && between <= after + CLOCK_SPREAD_MS);
     }
   });
   cases.onPlace('keeps everything from one opening to the next', async (place) => {
