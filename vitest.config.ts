@@ -6,17 +6,37 @@ import { defineConfig } from 'vitest/config';
 const source = fileURLToPath(new URL('./src/', import.meta.url));
 const fromSource = process.env.KEYMUX_TEST_SOURCE === '1';
 
+/** What keeps every core busy with processes of its own; nothing else runs beside it. */
+const FLEETS = ['test/chaos/**/*.test.ts', 'test/fleet/**/*.test.ts', 'test/cli/demo.test.ts'];
+/** More than there are cores: much of the time is spent waiting for sockets and other processes. */
+const WORKERS = 3;
+
 export default defineConfig({
   resolve: {
     alias: fromSource ? [{ find: /^#keymux\/(.*)\.js$/, replacement: `${source}$1.ts` }] : [],
   },
   test: {
-    include: ['test/**/*.test.ts'],
     setupFiles: ['test/setup/coverage.ts'],
     pool: 'forks',
     sequence: { shuffle: { files: true, tests: true } },
     testTimeout: 30_000,
     // Loaded by Node itself, so that its coverage is that of the files as shipped.
     server: { deps: { external: [/\/dist\//] } },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'tests',
+          include: ['test/**/*.test.ts'],
+          exclude: ['**/node_modules/**', ...FLEETS],
+          maxWorkers: WORKERS,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'fleets', include: FLEETS, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });

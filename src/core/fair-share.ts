@@ -35,6 +35,47 @@ export interface Farewell {
   readonly place: Place;
 }
 
+/** What was heard of a bucket, beside the last answer. Epoch milliseconds. */
+export interface Hearsay {
+  /** When it was first heard of. */
+  readonly since: number;
+  /** In each window: when nothing was left; 0 for never. */
+  readonly emptyAt: readonly number[];
+}
+
+/** A member that heard of a bucket for the first time so shortly ago does not know yet how fast others spend. */
+const YOUNG_MS = 1_000;
+/** The fall is an average; in doubt it is taken for so many times as fast. */
+const CAREFULLY = 2;
+/** A limit that was spent up within the last five windows is likely to be spent up again. At least, at most: milliseconds. */
+const MEMORY = { windows: 5, leastMs: 5_000, mostMs: 120_000 };
+
+/**
+ * How many permits a member spends, in all, while it is open whether the store is lost, or only it alone does not hear
+ * of it, so that the others go on leasing: its part of what was left, less what fell since. Nothing where others
+ * would take that anyway: of a limit that was spent up lately, or that it hardly knows.
+ */
+export function doubtfulPermits(
+  windows: readonly QuotaWindow[],
+  { lostAt, answer, place }: Farewell,
+  hearsay: Hearsay,
+  now: number,
+): number {
+  if (answer === undefined || lostAt - hearsay.since < YOUNG_MS) return 0;
+  const parts = windows.map(({ perMs }, index) => {
+    const emptyMs = lostAt - (hearsay.emptyAt[index] ?? 0);
+    const memoryMs = Math.min(MEMORY.mostMs, Math.max(MEMORY.leastMs, MEMORY.windows * perMs));
+    return emptyMs < memoryMs ? 0 : fairShare(leftAt(answer, index, now, CAREFULLY), place);
+  });
+  return Math.min(Number.MAX_SAFE_INTEGER, ...parts);
+}
+
+/** What is left of a window if it goes on falling as it did, or so many times as fast. */
+function leftAt({ at, left, fallPerMs }: LastAnswer, index: number, now: number, times = 1): number {
+  const fallen = times * Math.max(0, fallPerMs[index] ?? 0) * Math.max(0, now - at);
+  return Math.max(0, Math.floor((left[index] ?? 0) - fallen));
+}
+
 export interface AloneLimit {
   readonly permits: number;
   /** When the limit becomes the plain share; `now` or earlier: it is that. */
@@ -54,9 +95,8 @@ export function aloneLimits(windows: readonly QuotaWindow[], farewell: Farewell,
     const share = fairShare(window.requests, place);
     const until = window.calendar === undefined ? lostAt + window.perMs : nextReset(window.calendar, lostAt);
     if (now >= until || answer === undefined) return { permits: share, until: now };
-    const fallen = Math.max(0, answer.fallPerMs[index] ?? 0) * Math.max(0, lostAt - answer.at);
-    const left = Math.max(0, Math.floor((answer.left[index] ?? 0) - fallen));
-    return { permits: Math.min(share, (own[index] ?? 0) + fairShare(left, place)), until };
+    const part = fairShare(leftAt(answer, index, lostAt), place);
+    return { permits: Math.min(share, (own[index] ?? 0) + part), until };
   });
 }
 

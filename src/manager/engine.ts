@@ -101,7 +101,7 @@ export class Engine {
         if (!this.#isClosed) this.#notices.lost(error);
       },
       rejoin: () => this.#rejoinStore(),
-      onBack: () => this.#onStoreBack(),
+      onBack: (wasLost) => this.#onStoreBack(wasLost),
     });
     const { members, whenLost } = mannersOf(dependencies.configuration);
     this.membership = new Membership({
@@ -287,8 +287,8 @@ export class Engine {
     await this.#leased?.rejoin();
   }
 
-  #onStoreBack(): void {
-    if (!this.#isClosed) this.#notices.back();
+  #onStoreBack(wasLost: boolean): void {
+    if (!this.#isClosed && wasLost) this.#notices.back();
     if (this.#recovery === 'done') this.#follow();
     void this.#leased?.flush();
     this.sync.tellAgain();

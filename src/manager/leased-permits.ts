@@ -1,25 +1,23 @@
-import { fallSince } from '../core/fair-share.js';
-import type { Farewell, LastAnswer, Place } from '../core/fair-share.js';
-import { REUNION_MS } from '../core/fleet.js';
-import { KeymuxError } from '../core/errors.js';
+import type { Place } from '../core/fair-share.js';
 import { batchTtlMs, leaseSize, mostAhead, nextAhead } from '../core/lease-size.js';
-import { HOLD_MS, arrivalSlackMs } from '../core/quota.js';
-import type { QuotaWindow } from '../core/quota.js';
+import { HOLD_MS } from '../core/quota.js';
 import type { LeaseGrant, MaybePromise, Store } from '../core/ports.js';
-import { AlonePermits } from './alone-permits.js';
+import { countAlong, newAccount, noteAnswer, windowsInForce } from './account.js';
+import type { Account, Batch, Waiting } from './account.js';
 import { heldPermit } from './held-permit.js';
 import type { LocalPermits } from './local-permits.js';
 import type { Bucket, Permit, PermitSource, Shortage } from './permits.js';
 import { UNLIMITED, isShortage } from './permits.js';
+import { Retelling, isForgotten } from './retelling.js';
 import { Settlements } from './settlements.js';
-import { LONGEST_RETRY_MS } from './store-link.js';
+import { Share } from './share.js';
 import type { StoreLink } from './store-link.js';
 import { Untold } from './untold.js';
 
 export interface LeasedPermitsContext {
   readonly store: Store;
   readonly own: LocalPermits;
-  readonly link: Pick<StoreLink, 'ask' | 'isLost' | 'lostAt'>;
+  readonly link: Pick<StoreLink, 'ask' | 'isInDoubt' | 'isLost' | 'lostAt'>;
   readonly fleet: {
     readonly memberId: string;
     readonly place: Place;
@@ -34,49 +32,6 @@ export interface LeasedPermitsContext {
   readonly holdMs?: number;
 }
 
-interface Account {
-  bucket: Bucket;
-  readonly slackMs: number;
-  readonly shortestMs: number;
-  /** Whether this process counts along what it is given. */
-  countsAlong: boolean;
-  batch: Batch | undefined;
-  ahead: number;
-  left: { readonly permits: number; readonly knownUntil: number } | undefined;
-  /** Requests that wait for the answer to the next question; present while one is asked. */
-  waiting: Waiting[] | undefined;
-  answer: LastAnswer | undefined;
-  /** The table's position at that answer, and what of its grant was not given back. */
-  positionThen: number;
-  heldThen: number;
-  /** What was granted, in ascending order, where the process does not count along. */
-  granted: readonly Granted[];
-  /** Present while this process keeps to its share. */
-  farewell: Farewell | undefined;
-  cautiousUntil: number;
-}
-
-interface Granted {
-  readonly permits: number;
-  readonly countedAt: number;
-}
-
-interface Batch {
-  readonly leaseId: string;
-  readonly validUntil: number;
-  readonly sendBefore: number;
-  readonly expiry: NodeJS.Timeout;
-  unspent: number;
-}
-
-interface Waiting {
-  resolve(answer: MaybePromise<Permit | Shortage>): void;
-  reject(error: unknown): void;
-}
-
-/** Larger limits are kept in groups by the table, more carefully than the store keeps them; see `StateTable.settle`. */
-const LARGEST_EXACT_LIMIT = 65_536;
-
 /**
  * Permits that this thread leases from a store that others spend from too. What was spent is counted along in the
  * table of the process, so that it knows its own part where the store is lost: then, and until all have told what they
@@ -87,19 +42,22 @@ export class LeasedPermits implements PermitSource {
   readonly #holdMs: number;
   readonly #accounts = new Map<string, Account>();
   readonly #settlements: Settlements;
-  readonly #untold: Untold;
-  readonly #alone: AlonePermits;
-  /** Buckets of which nothing was to be had without the store. */
-  readonly #short = new Set<string>();
-  #memoryTurn = 0;
+  readonly #share: Share;
+  readonly #retelling: Retelling;
 
   constructor(context: LeasedPermitsContext) {
-    const { store, own, link, fleet, onTrouble, holdMs = HOLD_MS } = context;
+    const { store, link, fleet, onTrouble, holdMs = HOLD_MS } = context;
     this.#context = context;
     this.#holdMs = holdMs;
     this.#settlements = new Settlements(store, link, onTrouble);
-    this.#untold = new Untold(fleet.memberId, this.#settlements);
-    this.#alone = new AlonePermits(own, this.#untold);
+    const untold = new Untold(fleet.memberId, this.#settlements);
+    this.#share = new Share({ ...context, untold });
+    this.#retelling = new Retelling({
+      ...context,
+      untold,
+      share: this.#share,
+      returnUnspent: (account) => this.#returnUnspent(account),
+    });
   }
 
   take(bucket: Bucket, now: number): MaybePromise<Permit | Shortage> {
@@ -108,8 +66,8 @@ export class LeasedPermits implements PermitSource {
     const { batch } = account;
     if (batch !== undefined && now < batch.validUntil) return this.#spend(account, batch, now);
     const { link, fleet } = this.#context;
-    if (link.isLost) return this.#takeAlone(account, now);
-    if (now < account.cautiousUntil || now < fleet.reunionUntil) return this.#takeCharged(account, now);
+    if (link.isLost) return this.#share.take(account, now);
+    if (now < account.cautiousUntil || now < fleet.reunionUntil) return this.#share.takeCharged(account, now);
     return this.#lease(account);
   }
 
@@ -146,43 +104,18 @@ export class LeasedPermits implements PermitSource {
   }
 
   /** The store answers again: it is told what was spent without it, and then what became of its leases. */
-  async rejoin(): Promise<void> {
-    const { store, fleet } = this.#context;
-    const now = (): number => store.now();
-    let hasForgotten = false;
-    for (const account of this.#accounts.values()) {
-      if (account.answer !== undefined && !(await this.#isRemembered(account))) {
-        hasForgotten = true;
-        this.#beginRetelling(account);
-      }
-    }
-    await this.#untold.tell((charges) => {
-      const cautionMs = hasForgotten || now() < fleet.reunionUntil ? REUNION_MS : 0;
-      return store.charge(charges, { cautionMs });
-    }, now);
+  rejoin(): Promise<void> {
+    return this.#retelling.rejoin([...this.#accounts.values()]);
   }
 
-  /**
-   * Looks whether the store still knows what it should: one bucket at a time, and all the others where it forgot that
-   * one. A member that has nothing to ask for would not notice otherwise, and others would be granted what it spent.
-   */
-  async checkMemory(): Promise<void> {
-    const { link, store, onTrouble } = this.#context;
-    const used = [...this.#accounts.values()].filter(({ answer }) => answer !== undefined);
-    const account = used[this.#memoryTurn++ % Math.max(1, used.length)];
-    if (account === undefined || link.isLost || store.now() < account.cautiousUntil) return;
-    try {
-      if (await link.ask(() => this.#isRemembered(account))) return;
-      for (const each of used) await this.#retell(each);
-    } catch (error) {
-      onTrouble(error);
-    }
+  /** Looks, one bucket at a time, whether the store still knows what it should. */
+  checkMemory(): Promise<void> {
+    return this.#retelling.checkMemory([...this.#accounts.values()]);
   }
 
   /** Requests that wait because of the share may go on: the store answers again. */
   endShortages(unblock: (bucketName: string) => void): void {
-    for (const name of this.#short) unblock(name);
-    this.#short.clear();
+    this.#share.endShortages(unblock);
   }
 
   async close(): Promise<void> {
@@ -195,14 +128,14 @@ export class LeasedPermits implements PermitSource {
     return this.#settlements.flush();
   }
 
-  // --- from the store -----------------------------------------------------------------------------------------
-
   #lease(account: Account): MaybePromise<Permit | Shortage> {
     if (account.waiting !== undefined) {
       const { waiting } = account;
       return new Promise((resolve, reject) => waiting.push({ resolve, reject }));
     }
     this.#returnUnspent(account);
+    const shortage = this.#share.guardedShortage(account, this.#context.store.now());
+    if (shortage !== undefined) return shortage;
     let grant: MaybePromise<LeaseGrant>;
     try {
       grant = this.#ask(account, 1);
@@ -210,7 +143,8 @@ export class LeasedPermits implements PermitSource {
       return this.#withoutLease(account, error);
     }
     if (!(grant instanceof Promise)) {
-      if (this.#heedCaution(account, grant)) return this.#takeCharged(account, this.#context.store.now());
+      if (this.#heedCaution(account, grant))
+        return this.#share.takeCharged(account, this.#context.store.now());
       return this.#receive(account, grant);
     }
     const first = new Promise<Permit | Shortage>((resolve, reject) => {
@@ -240,7 +174,7 @@ export class LeasedPermits implements PermitSource {
       if (this.#heedCaution(account, granted)) {
         account.waiting = undefined;
         for (const waiter of serving)
-          answerWith(waiter, () => this.#takeCharged(account, this.#context.store.now()));
+          answerWith(waiter, () => this.#share.takeCharged(account, this.#context.store.now()));
         return;
       }
       const received = this.#receive(account, granted);
@@ -268,7 +202,7 @@ export class LeasedPermits implements PermitSource {
   #ask(account: Account, waiting: number): MaybePromise<LeaseGrant> {
     const { link, store, fleet } = this.#context;
     const { bucket, slackMs, shortestMs, ahead } = account;
-    const windows = this.#windowsInForce(bucket);
+    const windows = windowsInForce(bucket, this.#context.own);
     const limit = Math.min(...windows.map(({ requests }) => requests));
     const { size: members } = fleet.place;
     const isAhead = mostAhead(limit, members) > 0;
@@ -295,8 +229,7 @@ export class LeasedPermits implements PermitSource {
 
   #receive(account: Account, grant: LeaseGrant): Permit | Shortage {
     const now = this.#context.store.now();
-    account.left = { permits: grant.left, knownUntil: now + account.shortestMs };
-    this.#noteAnswer(account, grant, now);
+    noteAnswer(account, grant, this.#context.own, now);
     if (grant.granted === 0) return { retryAt: grant.retryAt };
     const ttlMs = Math.max(1, grant.validUntil - now);
     const isAhead = ttlMs < this.#holdMs;
@@ -309,24 +242,17 @@ export class LeasedPermits implements PermitSource {
       expiry: setTimeout(() => this.#giveBackBatch(account, batch), ttlMs).unref(),
     };
     account.batch = batch;
-    if (!account.countsAlong) account.granted = withGrant(account.granted, grant);
     return this.#spend(account, batch, now);
   }
 
-  #noteAnswer(account: Account, { granted, leftInWindows }: LeaseGrant, at: number): void {
-    account.answer = {
-      at,
-      left: leftInWindows,
-      fallPerMs: fallSince(account.answer, { at, left: leftInWindows }, granted),
-    };
-    account.farewell = undefined;
-    account.heldThen = granted;
-    account.positionThen = this.#counted(account, (own) => own.position(account.bucket)) ?? 0;
-  }
-
   #spend(account: Account, batch: Batch, now: number): Permit | Shortage {
-    const own = this.#counted(account, (table) => table.take(account.bucket, now));
-    if (own !== undefined && isShortage(own)) return own;
+    const limits = this.#share.guardLimits(account, now);
+    const own = countAlong(account, this.#context.own, (table) => table.take(account.bucket, now, limits));
+    if (own !== undefined && isShortage(own)) {
+      if (limits === undefined) return own;
+      this.#returnUnspent(account);
+      return { retryAt: Math.min(own.retryAt, account.guardedUntil) };
+    }
     batch.unspent -= 1;
     if (batch.unspent === 0) {
       clearTimeout(batch.expiry);
@@ -341,7 +267,7 @@ export class LeasedPermits implements PermitSource {
       sendBefore,
       onEnd: (spent, countedAt) => {
         if (spent === 0) account.heldThen = Math.max(0, account.heldThen - 1);
-        else if (countedAt > sendBefore + slackMs) this.#chargeLate(account.bucket, countedAt);
+        else if (countedAt > sendBefore + slackMs) this.#retelling.tellLate(account.bucket, countedAt);
         this.#settlements.add({
           bucket: account.bucket.name,
           leaseId,
@@ -353,142 +279,15 @@ export class LeasedPermits implements PermitSource {
     });
   }
 
-  /** It was sent after all, when the lease that it was counted under had ended: what happened is told. */
-  #chargeLate(bucket: Bucket, countedAt: number): void {
-    const { link, onTrouble } = this.#context;
-    this.#untold.addOver(bucket, 1, countedAt);
-    if (!link.isLost) void this.#tell(0).catch(onTrouble);
-  }
-
-  /** Undefined where the process does not count along. */
-  #counted<T>(account: Account, work: (own: LocalPermits) => T): T | undefined {
-    if (!account.countsAlong) return undefined;
-    try {
-      return work(this.#context.own);
-    } catch {
-      // The table has no room for it; that only matters while the store cannot be asked, and is told then.
-      account.countsAlong = false;
-      return undefined;
-    }
-  }
-
-  // --- without it ---------------------------------------------------------------------------------------------
-
   /** A question failed. */
   #withoutLease(account: Account, error: unknown): MaybePromise<Permit | Shortage> {
+    const { link, store } = this.#context;
     if (isForgotten(error)) {
-      return this.#retell(account).then(() => this.#takeCharged(account, this.#context.store.now()));
+      return this.#retelling.retell(account).then(() => this.#share.takeCharged(account, store.now()));
     }
-    if (!this.#context.link.isLost) throw error;
-    return this.#takeAlone(account, this.#context.store.now());
+    if (!link.isLost) throw error;
+    return this.#share.take(account, store.now());
   }
-
-  #takeAlone(account: Account, now: number): Permit | Shortage {
-    const { bucket, slackMs } = account;
-    const taken =
-      this.#context.whenLost === 'stop'
-        ? { retryAt: now + LONGEST_RETRY_MS }
-        : this.#alone.take(bucket, this.#windowsInForce(bucket), this.#farewell(account, now), slackMs, now);
-    if (!('retryAt' in taken)) return taken.permit;
-    this.#short.add(bucket.name);
-    return taken;
-  }
-
-  /** The store answers, but does not know all yet: it is told of a permit of the share before that is spent. */
-  #takeCharged(account: Account, now: number): MaybePromise<Permit | Shortage> {
-    const { fleet, link, store, whenLost } = this.#context;
-    const until = Math.max(account.cautiousUntil, fleet.reunionUntil);
-    if (whenLost === 'stop') return { retryAt: until };
-    const { bucket, slackMs } = account;
-    const taken = this.#alone.take(
-      bucket,
-      this.#windowsInForce(bucket),
-      this.#farewell(account, now),
-      slackMs,
-      now,
-    );
-    if ('retryAt' in taken) return { retryAt: Math.min(taken.retryAt, Math.max(until, now + 1)) };
-    const { permit, spent } = taken;
-    const charge = this.#untold.chargeOf(spent);
-    spent.isTold = true;
-    // Where that fails, it is told when the store is back; the same charge twice counts once.
-    const alone = (): Permit => {
-      spent.isTold = false;
-      return permit;
-    };
-    try {
-      const told = link.ask(() => store.charge([charge], { cautionMs: 0 }));
-      return told instanceof Promise ? told.then(() => permit, alone) : permit;
-    } catch {
-      return alone();
-    }
-  }
-
-  #farewell(account: Account, now: number): Farewell {
-    return (account.farewell ??= {
-      lostAt: this.#context.link.lostAt ?? now,
-      own: this.#ownPart(account, now),
-      ...(account.answer === undefined ? {} : { answer: account.answer }),
-      place: this.#context.fleet.place,
-    });
-  }
-
-  /** In each window: what was spent by the last answer, and what that granted; nothing where that is not counted. */
-  #ownPart(account: Account, now: number): readonly number[] {
-    const { bucket, positionThen, heldThen, countsAlong } = account;
-    if (!countsAlong || account.answer === undefined) return [];
-    return this.#context.own.usedBefore(bucket, positionThen, now).map((used) => used + heldThen);
-  }
-
-  /** Asking for no permits spends none. */
-  async #isRemembered({ bucket: { name, windows } }: Account): Promise<boolean> {
-    try {
-      await this.#context.store.lease({ bucket: name, windows, want: 0, ttlMs: 0, slackMs: 0 });
-      return true;
-    } catch (error) {
-      if (isForgotten(error)) return false;
-      throw error;
-    }
-  }
-
-  /** The store lost what it knew of a bucket, and is told anew. */
-  async #retell(account: Account): Promise<void> {
-    const { store, link } = this.#context;
-    this.#beginRetelling(account);
-    const { name, windows } = account.bucket;
-    const nothing = { bucket: name, windows, leaseId: 'none', permits: 0, countedAt: store.now() };
-    await link.ask(() => store.charge([nothing], { cautionMs: REUNION_MS }));
-    await this.#tell(REUNION_MS);
-  }
-
-  #tell(cautionMs: number): Promise<void> {
-    const { store, link } = this.#context;
-    return this.#untold.tell(
-      (charges) => link.ask(() => store.charge(charges, { cautionMs })),
-      () => store.now(),
-    );
-  }
-
-  /** Until all had time to tell what they spent, each keeps to its share. One thread tells it for the process. */
-  #beginRetelling(account: Account): void {
-    const { own, store, fleet } = this.#context;
-    const now = store.now();
-    const { bucket } = account;
-    account.cautiousUntil = Math.max(account.cautiousUntil, now + REUNION_MS);
-    fleet.noteCaution(account.cautiousUntil);
-    this.#returnUnspent(account);
-    this.#farewell(account, now);
-    if (!account.countsAlong) {
-      for (const { permits, countedAt } of account.granted) this.#untold.addOver(bucket, permits, countedAt);
-      account.granted = [];
-    } else if (own.claimRetelling(bucket, now, REUNION_MS)) {
-      // The table counts what was not told yet, too.
-      this.#untold.forget(bucket);
-      for (const countedAt of own.charges(bucket, now)) this.#untold.addOver(bucket, 1, countedAt);
-    }
-  }
-
-  // --- odds and ends ------------------------------------------------------------------------------------------
 
   /** The most that any window of the bucket holds; asking for no permits spends none. */
   async #spentInStore(bucket: Bucket): Promise<number> {
@@ -509,13 +308,6 @@ export class LeasedPermits implements PermitSource {
     if (granted === 0) return;
     this.#settlements.add({ bucket: name, leaseId, spent: granted, countedAt: store.now(), returned: 0 });
     await this.#settlements.flush();
-  }
-
-  #windowsInForce(bucket: Bucket): readonly QuotaWindow[] {
-    const limits = this.#context.own.limits(bucket);
-    const isLowered = bucket.windows.some(({ requests }, index) => limits[index] !== requests);
-    if (!isLowered) return bucket.windows;
-    return bucket.windows.map((window, index) => ({ ...window, requests: limits[index] ?? window.requests }));
   }
 
   #accountOf(bucket: Bucket): Account {
@@ -549,45 +341,6 @@ export class LeasedPermits implements PermitSource {
       returned: unspent,
     });
   }
-}
-
-function newAccount(bucket: Bucket): Account {
-  const { windows } = bucket;
-  return {
-    bucket,
-    slackMs: arrivalSlackMs(windows),
-    shortestMs: Math.min(...windows.map((window) => window.perMs)),
-    countsAlong: Math.max(...windows.map((window) => window.requests)) <= LARGEST_EXACT_LIMIT,
-    batch: undefined,
-    ahead: 1,
-    left: undefined,
-    waiting: undefined,
-    answer: undefined,
-    positionThen: 0,
-    heldThen: 0,
-    granted: [],
-    farewell: undefined,
-    cautiousUntil: 0,
-  };
-}
-
-const MOST_GRANTS = 128;
-
-/** Of many, neighbours become one, dated to the later. */
-function withGrant(
-  granted: readonly Granted[],
-  { granted: permits, validUntil }: LeaseGrant,
-): readonly Granted[] {
-  const all = [...granted, { permits, countedAt: validUntil }];
-  if (all.length <= MOST_GRANTS) return all;
-  return all.flatMap((grant, index) => {
-    if (index % 2 === 0) return [];
-    return [{ permits: grant.permits + (all[index - 1]?.permits ?? 0), countedAt: grant.countedAt }];
-  });
-}
-
-function isForgotten(error: unknown): boolean {
-  return error instanceof KeymuxError && error.code === 'KEYMUX_STORE_FORGOT';
 }
 
 function answerWith(waiter: Waiting, make: () => MaybePromise<Permit | Shortage>): void {

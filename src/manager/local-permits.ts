@@ -32,9 +32,14 @@ export class LocalPermits implements PermitSource {
     return this.#table.nextAt(this.#indexOf(bucket).index, now, limits);
   }
 
-  /** The number of the next permit; for `usedBefore`. */
-  position(bucket: Bucket): number {
-    return this.#table.endPosition(this.#indexOf(bucket).index);
+  /** The store granted so many, and left so many in the tightest window; the number of the next permit. */
+  noteAnswer(bucket: Bucket, left: number, granted: number): number {
+    return this.#table.noteAnswer(this.#indexOf(bucket).index, left, granted);
+  }
+
+  /** Of the latest answer to any thread: what was left, and the number of the permit after those that it granted. */
+  lastAnswer(bucket: Bucket): { readonly position: number; readonly left: number } | undefined {
+    return this.#table.lastAnswer(this.#indexOf(bucket).index);
   }
 
   usedBefore(bucket: Bucket, position: number, now: number): readonly number[] {
@@ -48,6 +53,14 @@ export class LocalPermits implements PermitSource {
 
   claimRetelling(bucket: Bucket, now: number, restMs: number): boolean {
     return this.#table.claimRetelling(this.#indexOf(bucket).index, now, restMs);
+  }
+
+  claimInDoubt(bucket: Bucket, most: number, now: number, restMs: number): boolean {
+    return this.#table.claimInDoubt(this.#indexOf(bucket).index, most, now, restMs);
+  }
+
+  unclaimInDoubt(bucket: Bucket): void {
+    this.#table.unclaimInDoubt(this.#indexOf(bucket).index);
   }
 
   left(bucket: Bucket, now: number): number | undefined {

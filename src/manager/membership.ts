@@ -76,12 +76,14 @@ export class Membership implements MembershipView {
   }
 
   get standing(): Standing {
-    if (this.#context.link.isLost) return 'alone';
+    const { isLost, isInDoubt } = this.#context.link;
+    if (isLost && !isInDoubt) return 'alone';
     return this.#context.now() < Math.max(this.#reunionUntil, this.#cautiousUntil) ? 'returning' : 'sharing';
   }
 
   get lostSince(): number | undefined {
-    return this.#context.link.lostAt;
+    const { isInDoubt, lostAt } = this.#context.link;
+    return isInDoubt ? undefined : lostAt;
   }
 
   /** Until when every member keeps to its share though the store answers; 0 in ordinary times. */
@@ -138,7 +140,8 @@ export class Membership implements MembershipView {
       const census = this.#context.store.census();
       return census instanceof Promise ? census.then(() => {}) : undefined;
     }
-    const fleet = this.#context.store.beat(this.#presence(true));
+    // Nobody was away who only did not hear of the store for a moment.
+    const fleet = this.#context.store.beat(this.#presence(!this.#context.link.isInDoubt));
     return fleet instanceof Promise ? fleet.then((heard) => this.#hear(heard)) : this.#hear(fleet);
   }
 

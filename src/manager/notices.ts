@@ -1,5 +1,6 @@
 import { KeymuxError } from '../core/errors.js';
 import type { Clock, Logger, StoreNotice } from '../core/ports.js';
+import { isSilence } from '../core/silence.js';
 import type { Events } from './events.js';
 import { messageOf } from './events.js';
 
@@ -73,7 +74,7 @@ export class Notices {
 
   /** Something went wrong with the store; whether it is lost is for others to say. */
   trouble(error: unknown): void {
-    if (this.#isLost || this.#latest === messageOf(error)) return;
+    if (this.#isLost || isSilence(error) || this.#latest === messageOf(error)) return;
     this.#latest = messageOf(error);
     this.#logger.warn(`keymux: ${messageOf(error)} ${fixOf(error)}`);
   }

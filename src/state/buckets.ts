@@ -5,11 +5,13 @@
  */
 import { KeymuxError } from '../core/errors.js';
 import { type QuotaWindow, windowStart } from '../core/quota.js';
-import { BUCKET, tableFull, type TableMemory } from './layout.js';
+import { BUCKET, pairOf, tableFull, type TableMemory, wordsOfPair } from './layout.js';
 import { momentOf, ticksAt } from './packed-health.js';
 import { planRing, type RingPlan } from './ring-plan.js';
 import { Ring, SEALED } from './ring.js';
 import { slotOfName } from './slot-of-name.js';
+
+const MOST_KNOWN_LEFT = 2 ** 30;
 
 export class Buckets {
   readonly #memory: TableMemory;
@@ -84,6 +86,46 @@ export class Buckets {
     return Atomics.compareExchange(words, at, toldAt, ticksAt(now, epoch)) === toldAt;
   }
 
+  /** Counts one more permit that is spent in doubt; whether there were fewer than `most`, of all threads, since `restMs` ago. */
+  claimInDoubt(index: number, most: number, now: number, restMs: number): boolean {
+    const { epoch, pairs } = this.#memory;
+    const at = this.#doubtAt(index);
+    for (;;) {
+      const pair = Atomics.load(pairs, at);
+      const [since, count] = wordsOfPair(pair);
+      const isOver = Math.abs(now - momentOf(since, epoch)) >= restMs;
+      const spent = isOver ? 0 : count;
+      if (spent >= most) return false;
+      const next = pairOf(isOver ? ticksAt(now, epoch) : since, spent + 1);
+      if (Atomics.compareExchange(pairs, at, pair, next) === pair) return true;
+    }
+  }
+
+  /** Notes what the store granted and left, for threads that never asked it; the position that the next permit gets. */
+  noteAnswer(index: number, left: number, granted: number): number {
+    const position = this.endPosition(index);
+    const known = Math.min(left, MOST_KNOWN_LEFT);
+    Atomics.store(this.#memory.pairs, this.#answerAt(index), pairOf(position + granted, known + 1));
+    return position;
+  }
+
+  /** What the store left at its latest answer to any thread, and the position then; undefined where there was none. */
+  lastAnswer(index: number): { readonly position: number; readonly left: number } | undefined {
+    const [position, left] = wordsOfPair(Atomics.load(this.#memory.pairs, this.#answerAt(index)));
+    return left === 0 ? undefined : { position, left: left - 1 };
+  }
+
+  /** The last claim is taken back. */
+  unclaimInDoubt(index: number): void {
+    const at = this.#doubtAt(index);
+    for (;;) {
+      const pair = Atomics.load(this.#memory.pairs, at);
+      const [since, count] = wordsOfPair(pair);
+      const next = pairOf(since, Math.max(0, count - 1));
+      if (Atomics.compareExchange(this.#memory.pairs, at, pair, next) === pair) return;
+    }
+  }
+
   settle(index: number, position: number, countedAt: number): void {
     this.#ringOf(index).settle(position, countedAt);
   }
@@ -137,6 +179,14 @@ export class Buckets {
     }
     this.#indexes.set(name, index);
     return index;
+  }
+
+  #doubtAt(index: number): number {
+    return (this.#memory.bucketsAt + index * BUCKET.words + BUCKET.doubt) / 2;
+  }
+
+  #answerAt(index: number): number {
+    return (this.#memory.bucketsAt + index * BUCKET.words + BUCKET.answer) / 2;
   }
 
   #ringWord(index: number): number {

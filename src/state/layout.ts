@@ -7,7 +7,7 @@ import { KeymuxError } from '../core/errors.js';
 
 const MAGIC = 0x6b_6d_75_78;
 /** Changes with every change of meaning in this file, in `packed-health.ts`, `allowances.ts` or `ring.ts`. */
-const LAYOUT_VERSION = 3;
+const LAYOUT_VERSION = 4;
 
 const DAY_MS = 86_400_000;
 /** Health and ring ticks are counted from this long before the table was made, so that the recent past fits too. */
@@ -112,7 +112,11 @@ export const BUCKET = {
   ring: 2,
   /** When a store that forgot the bucket was last told of it: a tick. */
   retoldAt: 3,
-  words: 4,
+  /** Two words that change together: since when, as a tick, so many permits were spent in doubt of the store. */
+  doubt: 4,
+  /** Two words that change together: the position after the latest grant of the store, and what that left, plus 1. */
+  answer: 6,
+  words: 8,
 } as const;
 
 /** Words of a ring block; its windows as JSON text and then its slots follow. */

@@ -310,11 +310,6 @@ export class StateTable {
     return this.#buckets.nextAt(bucket, now, limits);
   }
 
-  /** The position that the next permit of the bucket gets; for `usedBefore`. */
-  endPosition(bucket: number): number {
-    return this.#buckets.endPosition(bucket);
-  }
-
   /** How many of the permits before a position count against each window now. */
   usedBefore(bucket: number, position: number, now: number): readonly number[] {
     return this.#buckets.usedBefore(bucket, position, now);
@@ -328,6 +323,32 @@ export class StateTable {
   /** Whether this thread is to tell a store that forgot the bucket: no other did within that time. */
   claimRetelling(bucket: number, now: number, restMs: number): boolean {
     return this.#buckets.claimRetelling(bucket, now, restMs);
+  }
+
+  /**
+   * Counts one more permit that is spent while it is open whether the store is lost; false where all threads together
+   * have spent `most` since the first of these, no longer than `restMs` ago.
+   */
+  claimInDoubt(bucket: number, most: number, now: number, restMs: number): boolean {
+    return this.#buckets.claimInDoubt(bucket, most, now, restMs);
+  }
+
+  /**
+   * Notes what the store granted just now, and what it then left in the tightest window, for threads that never asked
+   * it; the position that the next permit of the bucket gets.
+   */
+  noteAnswer(bucket: number, left: number, granted: number): number {
+    return this.#buckets.noteAnswer(bucket, left, granted);
+  }
+
+  /** What the store left at its latest answer to any thread, and the position then; undefined where there was none. */
+  lastAnswer(bucket: number): { readonly position: number; readonly left: number } | undefined {
+    return this.#buckets.lastAnswer(bucket);
+  }
+
+  /** The claim was not needed. */
+  unclaimInDoubt(bucket: number): void {
+    this.#buckets.unclaimInDoubt(bucket);
   }
 
   /** The limits in force of a bucket, in the order of its windows: the configured ones, or lower ones that were stated. */

@@ -1,4 +1,5 @@
 /** The command line of a fleet: real processes over a real Redis whose password must never be said. */
+import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import type { StatusReport } from '#keymux/cli/status-report.js';
@@ -59,6 +60,47 @@ async function statusWhere(
   }
   throw new Error('it never held');
 }
+
+/** Everything that the server is asked from here on, and what its scripts ask in their turn. */
+async function eavesdrop({ port }: RedisServer): Promise<() => string> {
+  const socket = connect(port, '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  let heard = '';
+  socket.setEncoding('utf8').on('data', (text: string) => (heard += text));
+  socket.write(`AUTH ${PASSWORD}\r\nMONITOR\r\n`);
+  await expect.poll(() => heard).toBe('+OK\r\n+OK\r\n');
+  return () => heard;
+}
+
+describe('every command', () => {
+  it(
+    'looks on: it becomes no member, so that it changes no share and never leads',
+    { timeout: 90_000 },
+    async () => {
+      const project = fleetProject();
+      const heard = await eavesdrop(server);
+      const joined = (): boolean => heard().includes(`"ZADD" "fleet-${fleets}:{fleet-${fleets}}:members"`);
+      for (const args of [
+        ['status'],
+        ['explain', 'data'],
+        ['keys', 'list'],
+        ['keys', 'disable', 'acme/main'],
+        ['keys', 'enable', 'acme/main'],
+        ['keys', 'reset', 'acme/main'],
+        ['doctor'],
+        ['run', '--', '/bin/true'],
+      ]) {
+        expect((await project.keymux(args)).code, args.join(' ')).toBe(0);
+      }
+      const watching = project.start(['status', '--watch']);
+      await watching.saw(/(fleet {5}0 processes[^]*){4}/);
+      expect(heard()).toContain(`fleet-${fleets}:{fleet-${fleets}}`);
+      expect(joined()).toBe(false);
+      await project.manager();
+      await expect.poll(joined).toBe(true);
+    },
+  );
+});
 
 describe('keymux status of a fleet', () => {
   it('shows each process, and is none of them', async () => {

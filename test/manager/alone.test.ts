@@ -25,6 +25,8 @@ class HandLink {
     return this.lostAt !== undefined;
   }
 
+  readonly isInDoubt = false;
+
   cut(): void {
     this.lostAt ??= this.#now();
   }

@@ -43,7 +43,7 @@ const adapters: readonly SentinelAdapter[] = [
 
 describe.each(adapters)('a client of $name behind sentinels', ({ name, create }) => {
   let watched: WatchedMaster;
-  beforeAll(async () => void (watched = await startWatchedMaster(PASSWORD)), 60_000);
+  beforeAll(async () => void (watched = await startWatchedMaster({ sentinelPassword: PASSWORD })), 60_000);
   afterAll(() => watched.stop());
 
   it(

@@ -23,7 +23,14 @@ const SENTINELS = 3;
 const QUORUM = 2;
 const PATIENCE = { timeout: 40_000 };
 
-export async function startWatchedMaster(sentinelPassword?: string): Promise<WatchedMaster> {
+/** `downAfterMs`: how long a server may be silent before the sentinels give it up. */
+export async function startWatchedMaster({
+  sentinelPassword,
+  downAfterMs = 500,
+}: {
+  sentinelPassword?: string;
+  downAfterMs?: number;
+} = {}): Promise<WatchedMaster> {
   const started: { stop(): Promise<void> }[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(started.map((server) => server.stop()));
@@ -43,7 +50,7 @@ export async function startWatchedMaster(sentinelPassword?: string): Promise<Wat
     });
     const ports: number[] = [];
     for (let count = 0; count < SENTINELS; count += 1)
-      ports.push(keep(await startSentinel(master.port, sentinelPassword)).port);
+      ports.push(keep(await startSentinel(master.port, downAfterMs, sentinelPassword)).port);
     for (const port of ports) await knowsAll(port, sentinelPassword);
     return { master, replica, sentinels: ports.map((port) => `127.0.0.1:${String(port)}`), stop };
   } catch (error) {
@@ -54,6 +61,7 @@ export async function startWatchedMaster(sentinelPassword?: string): Promise<Wat
 
 async function startSentinel(
   masterPort: number,
+  downAfterMs: number,
   password: string | undefined,
 ): Promise<{ port: number; stop: () => Promise<void> }> {
   const directory = mkdtempSync(join(tmpdir(), 'keymux-sentinel-'));
@@ -64,7 +72,7 @@ async function startSentinel(
     'bind 127.0.0.1',
     `dir ${directory}`,
     `sentinel monitor ${MASTER_NAME} 127.0.0.1 ${String(masterPort)} ${String(QUORUM)}`,
-    `sentinel down-after-milliseconds ${MASTER_NAME} 500`,
+    `sentinel down-after-milliseconds ${MASTER_NAME} ${String(downAfterMs)}`,
     `sentinel failover-timeout ${MASTER_NAME} 2000`,
     ...(password === undefined ? [] : [`requirepass ${password}`, `sentinel sentinel-pass ${password}`]),
   ];

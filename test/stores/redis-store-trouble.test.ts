@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { KeymuxError } from '#keymux/core/errors.js';
 import type { HealthRecord } from '#keymux/core/ports.js';
+import { Silence } from '#keymux/core/silence.js';
 import { RedisReplyError, hrtimeMs } from '#keymux/stores/redis/client.js';
 import type { RedisClient } from '#keymux/stores/redis/client.js';
 import { createRedisStore } from '#keymux/stores/redis/store.js';
@@ -70,7 +71,7 @@ describe('a Redis store whose server cannot be used', () => {
     await store.lease(dailyRequest(10, 1));
     server.pause();
     expect(await codeOf(() => store.lease(dailyRequest(10, 9)))).toBe(UNAVAILABLE);
-    expect(notices).toMatchObject([{ kind: 'degraded', message: expect.stringContaining('timed out') }]);
+    expect(notices).toEqual([]);
     server.resume();
     const { store: other } = await openStore({ url: server.url });
     await expect.poll(async () => (await other.lease(dailyRequest(10, 0))).left, { timeout: 10_000 }).toBe(9);
@@ -186,9 +187,7 @@ describe('patiently', () => {
   it('gives up when it is not heard any more', async () => {
     const sinceMs = hrtimeMs();
     const heard = (): number => Math.min(hrtimeMs(), sinceMs + 100);
-    await expect(patiently(later(5_000, 'late'), heard, 40)).rejects.toMatchObject({
-      code: 'KEYMUX_TIMEOUT',
-    });
+    await expect(patiently(later(5_000, 'late'), heard, 40)).rejects.toBeInstanceOf(Silence);
     expect(hrtimeMs() - sinceMs).toBeGreaterThanOrEqual(135);
   });
 

@@ -2,11 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { KeymuxError } from '../../core/errors.js';
 import type { Charged, LeaseGrant, LeaseRequest, Settlement } from '../../core/ports.js';
+import { Silence } from '../../core/silence.js';
 import { MANY_CHARGES, horizonMs, rememberedUntil } from '../charges.js';
 import { LONGEST_LEASE_MS } from '../requests.js';
 import { resetsAround } from './calendar-resets.js';
 import type { RedisClient } from './client.js';
 import type { Generation } from './generation.js';
+import { MICROS } from './line.js';
 import type { Answer, Line } from './line.js';
 import { patiently } from './patience.js';
 import type { StoreClock } from './store-clock.js';
@@ -40,6 +42,8 @@ export class Ledger {
   /** Unique over processes and restarts, so that no lease is ever settled as another. */
   readonly #name = randomBytes(9).toString('base64url');
   #nextLease = 1;
+  /** Grows over processes, too: another one may settle what this one charged. */
+  #nextSettlement = Date.now() * MICROS;
   /** Buckets that this process was granted permits of, or charged. */
   readonly #known = new Map<string, KnownBucket>();
   /** Buckets that the fleet knows this process to lease from, by the epoch of the fleet. */
@@ -84,8 +88,8 @@ export class Ledger {
       validUntil: from + ttlMs,
       left: Math.min(Number.POSITIVE_INFINITY, ...leftInWindows),
       leftInWindows,
-      retryAt: Number(retryAt),
-      cautiousUntil: Number(cautiousUntil),
+      retryAt: clock.certain(Number(retryAt) / MICROS),
+      cautiousUntil: Number(cautiousUntil) / MICROS,
     };
   }
 
@@ -98,6 +102,7 @@ export class Ledger {
         spent,
         countedAt,
         returned,
+        this.#nextSettlement++,
       ]);
       const { parts } = await line.askBucket('settle', bucket, inputs);
       const [epoch = '', life] = parts;
@@ -178,8 +183,8 @@ export class Ledger {
         () => this.#giveBack(settlement),
         () => this.#doubt(settlement),
       );
-      if (!(error instanceof KeymuxError && error.code === 'KEYMUX_TIMEOUT')) throw error;
-      line.noteTrouble(error);
+      // Where the server is lost, `asked` will say so.
+      if (!(error instanceof Silence)) throw error;
       throw unavailable(line.address, error);
     }
   }

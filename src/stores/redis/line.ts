@@ -28,6 +28,8 @@ export interface LineOptions {
   readonly onMended: () => Promise<void>;
 }
 
+/** Scripts tell times in microseconds where that is worth it. */
+export const MICROS = 1_000;
 const OPERATION_DEADLINE_MS = 1_000;
 /** How often a question is put again where server and client do not agree on the time. */
 const MOST_TRIALS = 3;
@@ -126,8 +128,8 @@ export class Line {
         deadlineMs,
       );
       const receivedMs = clock.monotonicMs();
-      const [word = '', storeNow, adjustmentMs, ...parts] = textsOf(reply);
-      const time = [Number(storeNow), Number(adjustmentMs), sentMs, receivedMs] as const;
+      const [word = '', storeNow, adjustment, ...parts] = textsOf(reply);
+      const time = [Number(storeNow) / MICROS, Number(adjustment) / MICROS, sentMs, receivedMs] as const;
       if (word !== 'CLOCK') {
         clock.learn(...time);
         return { word, parts };

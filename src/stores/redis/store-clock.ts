@@ -52,11 +52,15 @@ export class StoreClock {
   now(): number | undefined {
     const best = this.#best();
     if (best === undefined) return undefined;
-    const monotonicMs = this.monotonicMs();
-    const errorMs = best.errorMs + (monotonicMs - best.atMs) * DRIFT;
-    const now = monotonicMs + best.offsetMs + errorMs;
+    const now = this.monotonicMs() + best.offsetMs + this.#errorMs(best);
     if (now > this.#latest || now < this.#latest - TOLERANCE_MS) this.#latest = now;
     return this.#latest;
+  }
+
+  /** When `now` says so, a moment of the store has certainly come. */
+  certain(storeTime: number): number {
+    const best = this.#best();
+    return best === undefined ? storeTime : storeTime + 2 * this.#errorMs(best);
   }
 
   /** The store's time at a monotonic time, as far as is known. */
@@ -109,6 +113,10 @@ export class StoreClock {
     if (storeNow >= sent - TOLERANCE_MS && storeNow <= received + TOLERANCE_MS) return 'slow';
     this.#adjustmentMs = adjustmentMs + (sent + received) / 2 - storeNow;
     return 'jumped';
+  }
+
+  #errorMs({ errorMs, atMs }: Sample): number {
+    return errorMs + (this.monotonicMs() - atMs) * DRIFT;
   }
 
   #best(): Sample | undefined {

@@ -1,4 +1,5 @@
 import { KeymuxError } from '../../core/errors.js';
+import { Silence } from '../../core/silence.js';
 import { RedisReplyError } from './client.js';
 
 interface Explanation {
@@ -57,7 +58,7 @@ export function explain(error: unknown): Explanation {
   if (/ECONNREFUSED/.test(text)) {
     return { problem: 'it refuses connections', fix: 'Start the server, or correct host and port.' };
   }
-  if (error instanceof KeymuxError && error.code === 'KEYMUX_TIMEOUT') {
+  if (error instanceof Silence || (error instanceof KeymuxError && error.code === 'KEYMUX_TIMEOUT')) {
     return { problem: 'it timed out', fix: 'See whether the server is frozen, overloaded or cut off.' };
   }
   // A login that was refused tells best itself what to do.

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { KeymuxError } from '../../core/errors.js';
 import type { MaybePromise, StoreNotice } from '../../core/ports.js';
+import { Silence } from '../../core/silence.js';
 import { explain, isBusy, isStorageTrouble } from './driver.js';
 import type { Driver } from './driver.js';
 import { isHolderStarved } from './lock-holder.js';
@@ -49,6 +50,7 @@ export class Connection {
       activity: () => this.#activity(),
       isHolderStarved: () => isHolderStarved(options.path),
       failure: (error) => this.#failure(error),
+      silence: (lastedMs, error) => this.#unavailable(error, new Silence(lastedMs, { cause: error })),
     });
   }
 
@@ -218,12 +220,12 @@ export class Connection {
     });
   }
 
-  #unavailable(error: unknown): KeymuxError {
+  #unavailable(error: unknown, cause = error): KeymuxError {
     const { path } = this.#options;
     const { problem, fix } = explain(error, path);
     return new KeymuxError('KEYMUX_STORE_UNAVAILABLE', `The state file ${path} failed: ${problem}.`, {
       fix,
-      cause: error,
+      cause,
     });
   }
 

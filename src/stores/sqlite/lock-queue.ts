@@ -1,4 +1,5 @@
 /** Those that wait for the lock of the file: one looks for all of them, and when it is had they are served together. */
+import { SILENCE_MS } from '../../core/silence.js';
 import { isBusy, isStorageTrouble } from './driver.js';
 import { Wait, randomPauseMs } from './patience.js';
 import type { Patience } from './patience.js';
@@ -19,6 +20,8 @@ export interface Access {
   isHolderStarved(): boolean;
   /** Deals with an error, once, and says what those are told whom it meets. */
   failure(error: unknown): unknown;
+  /** What those are told who waited for the lock so briefly that it may be free again soon. */
+  silence(lastedMs: number, error: unknown): unknown;
 }
 
 interface Entry {
@@ -127,11 +130,20 @@ export class LockQueue {
     let isStarved: boolean | undefined;
     const excuse = (): boolean => (isStarved ??= this.#access.isHolderStarved());
     const impatient = this.#entries.filter(({ wait }) => !wait.goesOn(now, isMoving, excuse));
-    if (impatient.length > 0) this.#giveUp(new Set(impatient), error);
+    const [brief, long] = [true, false].map(
+      (isBrief) => new Set(impatient.filter(({ patience }) => patience.quietMs < SILENCE_MS === isBrief)),
+    ) as [Set<Entry>, Set<Entry>];
+    for (const entry of brief) {
+      this.#reject(new Set([entry]), this.#access.silence(entry.patience.quietMs, error));
+    }
+    if (long.size > 0) this.#giveUp(long, error);
   }
 
   #giveUp(entries: ReadonlySet<Entry>, error: unknown): void {
-    const failure = this.#access.failure(error);
+    this.#reject(entries, this.#access.failure(error));
+  }
+
+  #reject(entries: ReadonlySet<Entry>, failure: unknown): void {
     this.#forget(entries);
     for (const { reject } of entries) reject(failure);
   }

@@ -16,6 +16,7 @@ export const BEAT: ScriptSource = {
   name: 'beat',
   preludes: [CLOCK_PRELUDE, FLEET_PRELUDE, ROLL_PRELUDE],
   lua: `
+local KEEP_EVERY_MS = 86400000
 local KNOWN, ID, HOST, PID, STARTED = unpack(ARGV, OWN + 1, OWN + 5)
 local ttlMs, GROUP, isReturning = tonumber(ARGV[OWN + 6]), ARGV[OWN + 7], ARGV[OWN + 8] == '1'
 local remembered, heard, REUNION_MS = tonumber(ARGV[OWN + 9]), tonumber(ARGV[OWN + 10]), tonumber(ARGV[OWN + 11])
@@ -26,7 +27,11 @@ if not agreed then return answer('CLOCK', now, fleet) end
 if KNOWN ~= '' and (not exists or fleet.epoch ~= KNOWN) then isReturning = true end
 
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', MEMBERS, '-inf', exact(now))) do strikeOff(gone) end
-if redis.call('ZCARD', MEMBERS) == 0 then fleet.silenceEnded = now end
+local others = redis.call('ZCARD', MEMBERS)
+if others == 0 then
+  fleet.silenceEnded = now
+  fleet.keptAt = 0
+end
 
 -- Not the very first one only: a process that was just started may be quicker than those that return.
 local isReunion = fleet.reunionUntil > now
@@ -38,10 +43,12 @@ end
 
 local person = read(PEOPLE, ID)
 if person and person.group ~= GROUP then resign(ID, person.group) end
-redis.call('ZADD', MEMBERS, exact(now + ttlMs), ID)
-if not redis.call('ZSCORE', PLACES, ID) then
+local size = others + redis.call('ZADD', MEMBERS, exact(now + ttlMs), ID)
+local rank = redis.call('ZRANK', PLACES, ID)
+if not rank then
   fleet.joined = fleet.joined + 1
   redis.call('ZADD', PLACES, fleet.joined, ID)
+  rank = redis.call('ZRANK', PLACES, ID)
 end
 redis.call('HSET', PEOPLE, ID, cmsgpack.pack({
   host = HOST, pid = PID, started = STARTED, seen = now, group = GROUP, heard = heard
@@ -55,16 +62,20 @@ if GROUP ~= '' then
     fleet.token = math.max(fleet.token + 1, math.floor(now))
     leader = { member = ID, token = fleet.token }
     redis.call('HSET', LEADERS, GROUP, cmsgpack.pack(leader))
+    keepAlive(LEADERS)
     leader.leadsUntil = now + ttlMs
   end
 end
+-- Keys that were made anew have no end yet; the others are kept once a day.
+if now - (fleet.keptAt or 0) > KEEP_EVERY_MS then
+  fleet.keptAt = now
+  keepAlive(HEALTH, CHANGES, USAGE, MEMBERS, PLACES, PEOPLE, LEADERS, BUCKETS)
+end
 save(FLEET, fleet, LIFE_MS)
-keepAlive(HEALTH, CHANGES, USAGE, MEMBERS, PLACES, PEOPLE, LEADERS, BUCKETS)
 
-local size = redis.call('ZCARD', MEMBERS)
 if isReunion then size = math.max(size, fleet.remembered) end
 local reply = answer('OK', now, fleet)
-reply[4], reply[5], reply[6] = fleet.epoch, size, redis.call('ZRANK', PLACES, ID)
+reply[4], reply[5], reply[6] = fleet.epoch, size, rank
 reply[7] = isReunion and moment(fleet.reunionUntil) or '0'
 if leader then reply[8], reply[9], reply[10] = leader.member, exact(leader.token), moment(leader.leadsUntil) end
 return reply

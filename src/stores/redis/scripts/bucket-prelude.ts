@@ -1,21 +1,52 @@
 /**
- * The state of one bucket, as one value, so that it is there as a whole or not at all:
+ * The state of one bucket, as one value, so that it is there as a whole or not at all. Packed flat, which takes half of
+ * the time that nested tables take:
  *
- * epoch     random; another one means that what was known before is lost
- * horizon   how far back charges matter, by all that anybody ever asked; milliseconds
- * cautious  until when nothing is granted
- * leases    by id: permits not settled yet, countedAt, and the moment from which on (plus a minute) nobody will settle it
- * charges   countedAt and permits in turn, by countedAt
- * told      ids of charges, and until when telling them again changes nothing
+ * epoch       random; another one means that what was known before is lost
+ * last        the store's time when it was last stored
+ * adjustment  that time minus the server's
+ * horizon     how far back charges matter, by all that anybody ever asked; milliseconds
+ * cautious    until when nothing is granted
+ * latest      the last moment at which something in it matters to somebody, in the store's time, without the horizon
+ * endsAt      when the server drops it, in the server's time
+ * leases      id, permits not settled yet, countedAt, the moment from which on (plus a minute) nobody will settle it,
+ *             and number of its last settlement, in turn
+ * charges     countedAt and permits in turn, by countedAt
+ * told        ids of charges, and until when telling them again changes nothing
  */
 export const BUCKET_PRELUDE = `
 local FORGOTTEN_AFTER_MS = 60000
 local SPARE_MS = 600000
+local LEASE_SIZE = 5
 
 local function openBucket(key)
-  local state = load(key)
-  if state then return state, true end
-  return { epoch = NEW_EPOCH, horizon = 0, cautious = 0, leases = {}, charges = {}, told = {} }, false
+  local packed = redis.call('GET', key)
+  if not packed then
+    return {
+      epoch = NEW_EPOCH, horizon = 0, cautious = 0, latest = 0, endsAt = 0, leases = {}, charges = {}, told = {}
+    }, false
+  end
+  local epoch, last, adjustment, horizon, cautious, latest, endsAt, leases, charges, told = cmsgpack.unpack(packed)
+  return {
+    epoch = epoch, last = last, adjustment = adjustment, horizon = horizon, cautious = cautious, latest = latest,
+    endsAt = endsAt, leases = leases, charges = charges, told = told
+  }, true
+end
+
+local function addLease(state, id, permits, countedAt, heldUntil)
+  local leases = state.leases
+  local at = #leases + 1
+  leases[at], leases[at + 1], leases[at + 2], leases[at + 3], leases[at + 4] = id, permits, countedAt, heldUntil, 0
+  state.latest = math.max(state.latest, countedAt, heldUntil + FORGOTTEN_AFTER_MS)
+end
+
+-- The last one takes its place.
+local function dropLease(leases, at)
+  local from = #leases - LEASE_SIZE + 1
+  for index = 0, LEASE_SIZE - 1 do
+    leases[at + index] = leases[from + index]
+    leases[from + index] = nil
+  end
 end
 
 local function addCharge(charges, countedAt, permits)
@@ -40,10 +71,11 @@ end
 
 -- Drops what does not matter any more, and turns leases that nobody will settle into charges.
 local function tidy(state, now)
-  for id, lease in pairs(state.leases) do
-    if lease[3] < now - FORGOTTEN_AFTER_MS then
-      state.leases[id] = nil
-      addCharge(state.charges, lease[2], lease[1])
+  local leases = state.leases
+  for at = #leases - LEASE_SIZE + 1, 1, -LEASE_SIZE do
+    if leases[at + 3] < now - FORGOTTEN_AFTER_MS then
+      addCharge(state.charges, leases[at + 2], leases[at + 1])
+      dropLease(leases, at)
     end
   end
   for id, tellUntil in pairs(state.told) do
@@ -52,13 +84,23 @@ local function tidy(state, now)
   state.charges = dropBefore(state.charges, now - state.horizon)
 end
 
--- Stores it for as long as anything in it may matter; answers with that time in milliseconds.
+-- Stores it for as long as anything in it may matter, and answers with that time in milliseconds. When it ends is set
+-- anew only once half of what it has to spare is used up: that costs as much as all the rest of storing it.
 local function saveBucket(key, state, now)
-  local latest = math.max(now, state.cautious, state.charges[#state.charges - 1] or 0)
-  for _, lease in pairs(state.leases) do latest = math.max(latest, lease[2], lease[3] + FORGOTTEN_AFTER_MS) end
-  for _, tellUntil in pairs(state.told) do latest = math.max(latest, tellUntil) end
-  local lifeMs = math.ceil(latest - now + state.horizon + SPARE_MS)
-  save(key, state, lifeMs)
+  local serverNow = now - state.adjustment
+  local neededUntil = math.max(now, state.latest, state.cautious) + state.horizon - state.adjustment
+  local isLonger = state.endsAt < neededUntil + SPARE_MS / 2
+  if isLonger then state.endsAt = neededUntil + SPARE_MS end
+  local lifeMs = math.ceil(state.endsAt - serverNow)
+  local packed = cmsgpack.pack(
+    state.epoch, state.last, state.adjustment, state.horizon, state.cautious, state.latest, state.endsAt,
+    state.leases, state.charges, state.told
+  )
+  if isLonger then
+    redis.call('SET', key, packed, 'PX', lifeMs)
+  else
+    redis.call('SET', key, packed, 'KEEPTTL')
+  end
   return lifeMs
 end
 `;

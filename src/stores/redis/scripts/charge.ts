@@ -27,7 +27,8 @@ for at = OWN + 4, #ARGV, 4 do
     local countedAt = math.min(tonumber(ARGV[at + 2]), now + LONGEST_MS)
     local heldUntil = math.max(now, countedAt)
     state.told[id] = heldUntil + rememberedMs
-    state.leases[id] = { permits, countedAt, heldUntil }
+    state.latest = math.max(state.latest, state.told[id])
+    addLease(state, id, permits, countedAt, heldUntil)
   end
 end
 tidy(state, now)

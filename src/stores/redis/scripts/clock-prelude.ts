@@ -6,8 +6,9 @@
  * ARGV[3]  '1' where it knows that: the server's clock jumped, and this number makes up for it
  * ARGV[4]  a random name for whatever state is made anew
  *
- * Every answer begins with a word and two numbers as text: the store's time, and that minus the server's. The word is
- * OK, or CLOCK: the server's clock is so far from the caller's that one of them jumped; nothing was done.
+ * Every answer begins with a word and two numbers: the store's time, and that minus the server's, both in whole
+ * microseconds, which are cheaper than text. The word is OK, or CLOCK: the server's clock is so far from the caller's
+ * that one of them jumped; nothing was done.
  */
 export const CLOCK_PRELUDE = `
 local ESTIMATE = tonumber(ARGV[1])
@@ -47,7 +48,11 @@ local function readClock(state)
   return now, true
 end
 
+local function micros(number)
+  return math.floor(number * 1000 + 0.5)
+end
+
 local function answer(word, now, state)
-  return { word, moment(now), moment(state.adjustment) }
+  return { word, micros(now), micros(state.adjustment) }
 end
 `;

@@ -16,9 +16,9 @@ local state = openBucket(KEYS[1])
 local now, agreed = readClock(state)
 if not agreed then return answer('CLOCK', now, state) end
 local permits, leases = 0, 0
-for _, lease in pairs(state.leases) do
-  if lease[2] >= now then
-    permits = permits + lease[1]
+for at = 1, #state.leases, LEASE_SIZE do
+  if state.leases[at + 2] >= now then
+    permits = permits + state.leases[at + 1]
     leases = leases + 1
   end
 end

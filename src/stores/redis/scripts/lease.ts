@@ -11,7 +11,7 @@ import { CLOCK_PRELUDE } from './clock-prelude.js';
  *           then for each window: requests, perMs, and of a calendar four resets in a row, now being between the second
  *           and the third (or four times empty)
  * answers   OK, epoch, '1' where the bucket was made anew, life of the bucket in ms (0: not stored), granted,
- *           retryAt, cautiousUntil, and what is left in each window;
+ *           retryAt and cautiousUntil in microseconds, and what is left in each window;
  *           FORGOT: the bucket is not the one that the caller knows; nothing was done
  */
 export const LEASE: ScriptSource = {
@@ -31,10 +31,10 @@ if KNOWN ~= '' and (not exists or state.epoch ~= KNOWN) then return answer('FORG
 local windows = {}
 for at = OWN + 9, #ARGV, 6 do
   local window = { requests = tonumber(ARGV[at]), perMs = tonumber(ARGV[at + 1]) }
-  local resets = { tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]) }
-  if #resets == 0 then
+  if ARGV[at + 2] == '' then
     window.start = now - window.perMs
   else
+    local resets = { tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]) }
     for index = 1, 3 do
       if resets[index] <= now and now < resets[index + 1] then
         window.start, window.reset = resets[index], resets[index + 1]
@@ -48,9 +48,14 @@ end
 
 state.horizon = math.max(state.horizon, horizonMs)
 tidy(state, now)
+local leases, charges = state.leases, state.charges
+-- A client sent the question again, since it lost the answer: this answer counts in place of the other.
+for at = #leases - LEASE_SIZE + 1, 1, -LEASE_SIZE do
+  if leases[at] == ID then dropLease(leases, at) end
+end
 
 -- As in compactCharges: charges within a slot become one; a slot is 1/64 of the shortest window that counts them.
-local function compact(charges)
+local function compact()
   local longestMs, kept, slot = 0, {}, {}
   for _, window in ipairs(windows) do longestMs = math.max(longestMs, window.perMs) end
   for at = 1, #charges, 2 do
@@ -75,17 +80,20 @@ local function compact(charges)
   return kept
 end
 
-if #state.charges > 2 * MANY and #windows > 0 then state.charges = compact(state.charges) end
+if #charges > 2 * MANY and #windows > 0 then
+  charges = compact()
+  state.charges = charges
+end
 
 local left = want
 for _, window in ipairs(windows) do
   local used = 0
-  for at = #state.charges - 1, 1, -2 do
-    if state.charges[at] < window.start then break end
-    used = used + state.charges[at + 1]
+  for at = #charges - 1, 1, -2 do
+    if charges[at] < window.start then break end
+    used = used + charges[at + 1]
   end
-  for _, lease in pairs(state.leases) do
-    if lease[2] >= window.start then used = used + lease[1] end
+  for at = 1, #leases, LEASE_SIZE do
+    if leases[at + 2] >= window.start then used = used + leases[at + 1] end
   end
   window.left = math.max(0, window.requests - used)
   left = math.min(left, window.left)
@@ -94,8 +102,8 @@ end
 -- As in nextPermitAt: what is under way is taken as counted now.
 local function nextPermitAt()
   local counted = {}
-  for at = 1, #state.charges, 2 do counted[#counted + 1] = { state.charges[at], state.charges[at + 1] } end
-  for _, lease in pairs(state.leases) do counted[#counted + 1] = { lease[2], lease[1] } end
+  for at = 1, #charges, 2 do counted[#counted + 1] = { charges[at], charges[at + 1] } end
+  for at = 1, #leases, LEASE_SIZE do counted[#counted + 1] = { leases[at + 2], leases[at + 1] } end
   table.sort(counted, function(one, other) return one[1] < other[1] end)
   local soonest = now
   for _, window in ipairs(windows) do
@@ -127,7 +135,7 @@ end
 if granted > 0 then
   if sentAt > now or sentAt < now - TOLERANCE_MS then sentAt = now end
   local countedAt = sentAt + ttlMs + slackMs
-  state.leases[ID] = { granted, countedAt, countedAt }
+  addLease(state, ID, granted, countedAt, countedAt)
   lifeMs = saveBucket(KEYS[1], state, now)
 else
   retryAt = math.max(cautious, nextPermitAt())
@@ -135,7 +143,7 @@ end
 
 local reply = answer('OK', now, state)
 reply[4], reply[5] = state.epoch, (not exists and granted > 0) and '1' or ''
-reply[6], reply[7], reply[8], reply[9] = lifeMs, granted, moment(retryAt), moment(cautious)
+reply[6], reply[7], reply[8], reply[9] = lifeMs, granted, micros(retryAt), micros(cautious)
 for _, window in ipairs(windows) do reply[#reply + 1] = window.left - granted end
 return reply
 `,
