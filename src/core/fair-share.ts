@@ -37,13 +37,13 @@ export interface Farewell {
 
 /** What was heard of a bucket, beside the last answer. Epoch milliseconds. */
 export interface Hearsay {
-  /** When it was first heard of. */
+  /** When it was heard of for the second time, so that it was seen how fast others spend; Infinity before that. */
   readonly since: number;
   /** In each window: when nothing was left; 0 for never. */
   readonly emptyAt: readonly number[];
 }
 
-/** A member that heard of a bucket for the first time so shortly ago does not know yet how fast others spend. */
+/** A member that has watched a bucket for less than that does not know yet how fast others spend. */
 const YOUNG_MS = 1_000;
 /** The fall is an average; in doubt it is taken for so many times as fast. */
 const CAREFULLY = 2;

@@ -109,7 +109,10 @@ export interface StoreNotice {
  */
 export interface Store {
   readonly kind: 'memory' | 'sqlite' | 'redis';
-  /** Whether other processes may spend from the same buckets, so that permits must be leased. */
+  /**
+   * Whether other processes may spend from the same buckets, so that permits must be leased. A store that was to be
+   * shared, and cannot be, says so once it is open.
+   */
   readonly shared: boolean;
   /** Opens, migrates and reads everything. A damaged file is set aside, and `onNotice` is told. */
   open(): MaybePromise<StoredState>;

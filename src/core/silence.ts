@@ -22,7 +22,8 @@ export class Silence extends Error {
   }
 }
 
-/** Whether an error of a store leaves open whether the store is lost. */
+/** Whether an error of a store leaves open whether the store is lost: silence is its cause, or the cause of that. */
 export function isSilence(error: unknown): boolean {
-  return error instanceof Error && error.cause instanceof Silence;
+  if (!(error instanceof Error)) return false;
+  return error instanceof Silence || isSilence(error.cause);
 }

@@ -37,6 +37,7 @@ export interface Batch {
   readonly validUntil: number;
   readonly sendBefore: number;
   readonly expiry: NodeJS.Timeout;
+  readonly granted: number;
   unspent: number;
 }
 
@@ -97,9 +98,9 @@ export function noteAnswer(account: Account, grant: LeaseGrant, own: LocalPermit
   const { granted, leftInWindows: left } = grant;
   account.left = { permits: grant.left, knownUntil: at + account.shortestMs };
   account.answer = { at, left, fallPerMs: fallSince(account.answer, { at, left }, granted) };
-  const { since = at, emptyAt } = account.hearsay ?? {};
+  const { since, emptyAt } = account.hearsay ?? {};
   account.hearsay = {
-    since,
+    since: since === undefined ? Number.POSITIVE_INFINITY : Math.min(since, at),
     emptyAt: left.map((permits, index) => (permits === 0 ? at : (emptyAt?.[index] ?? 0))),
   };
   if (at >= account.guardedUntil) account.farewell = undefined;

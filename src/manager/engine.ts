@@ -8,7 +8,9 @@ import { StateTable } from '../state/table.js';
 import type { AttemptContext } from './attempt.js';
 import { readConfiguration } from './discovery.js';
 import { Events } from './events.js';
+import { ExpiryTimer } from './expiry-timer.js';
 import type { Lease } from './lease.js';
+import { LeasesOut } from './leases-out.js';
 import { LeasedPermits } from './leased-permits.js';
 import { LocalPermits } from './local-permits.js';
 import { Membership } from './membership.js';
@@ -31,7 +33,6 @@ import { hearThreads, tellThreads, toPortable } from './thread-news.js';
 import { Verdicts } from './verdicts.js';
 
 const DRAIN_MS = 5_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class Engine {
   readonly events = new Events();
@@ -54,16 +55,16 @@ export class Engine {
   readonly #notices: Notices;
   readonly #fingerprintKey: () => Uint8Array;
   readonly #watch = new SourceWatch(() => this.#reloadChanged());
-  #expiry: { timer: NodeJS.Timeout; at: number } | undefined;
+  /** For the soonest deadline of all pools, so that cached choices are renewed without a clock read. */
+  readonly #expiry: ExpiryTimer;
   #recovery: Promise<void> | 'done' | undefined;
   readonly #leased: LeasedPermits | undefined;
   #hasOpened = false;
-  #leasesOut = 0;
+  readonly #leasesOut = new LeasesOut();
   #willRejoin = false;
   readonly #moves = new BucketMoves();
   readonly #monitor: Monitor;
   #isClosed = false;
-  #whenDrained: (() => void) | undefined;
   #resolveReady: () => void = () => {};
 
   /** Throws `KEYMUX_INIT_FAILED`, after undoing what was done. `integrate` is called last. */
@@ -140,6 +141,10 @@ export class Engine {
       },
     });
     this.context = this.#createContext();
+    this.#expiry = new ExpiryTimer(this.context.now, () => {
+      this.table.bumpGeneration();
+      this.roster.wake();
+    });
     const { random } = this.context;
     this.verdicts = new Verdicts({ ...this.context, events: this.events, sync: this.sync });
     this.attempts = { now: this.context.now, random, events: this.events, verdicts: this.verdicts };
@@ -230,7 +235,7 @@ export class Engine {
     const restored = this.#phases.undo('integration');
     this.roster.close();
     await restored;
-    await this.#drain();
+    await this.#leasesOut.drain(this.#options.drainMs ?? DRAIN_MS);
     await this.#phases.undoAll();
     this.#resolveReady();
   }
@@ -260,8 +265,8 @@ export class Engine {
         this.events.emit('quota', { bucket: member.bucket.name, retryAt, at: now() });
       },
       onGeneration: () => this.#rejoinSoon(),
-      expireAt: (at) => this.#scheduleExpiry(at),
-      leaseOut: () => (this.#leasesOut += 1),
+      expireAt: (at) => this.#expiry.expireAt(at),
+      leaseOut: () => this.#leasesOut.add(),
       recordOutcome: (lease, outcome, latencyMs) => this.#recordOutcome(lease, outcome, latencyMs),
       recordEnd: (lease) => this.#recordEnd(lease),
     };
@@ -345,7 +350,7 @@ export class Engine {
     });
     this.#phases.onUndo('background services', async () => {
       forget();
-      clearTimeout(this.#expiry?.timer);
+      this.#expiry.stop();
       await this.#monitor.stop();
       await this.link.finish();
       await this.permits.close();
@@ -368,17 +373,6 @@ export class Engine {
     }
   }
 
-  #drain(): Promise<void> {
-    if (this.#leasesOut === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, this.#options.drainMs ?? DRAIN_MS);
-      this.#whenDrained = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
   #recordOutcome(lease: Lease, outcome: Outcome, latencyMs: number): void {
     leavePlace(lease.member, this.table);
     if (outcome.kind === 'success') this.table.recordLatency(lease.member.rows.key, latencyMs);
@@ -388,21 +382,7 @@ export class Engine {
 
   #recordEnd(lease: Lease): void {
     this.table.add(lease.member.rows.key, COUNTER.inFlight, -1);
-    this.#leasesOut -= 1;
-    if (this.#leasesOut === 0) this.#whenDrained?.();
-  }
-
-  /** One timer for the soonest deadline of all pools, so that cached choices are renewed without a clock read. */
-  #scheduleExpiry(at: number): void {
-    if (this.#expiry !== undefined && this.#expiry.at <= at) return;
-    clearTimeout(this.#expiry?.timer);
-    const delayMs = Math.min(LONGEST_TIMER_MS, Math.max(1, Math.ceil(at - this.context.now())));
-    const timer = setTimeout(() => {
-      this.#expiry = undefined;
-      this.table.bumpGeneration();
-      this.roster.wake();
-    }, delayMs).unref();
-    this.#expiry = { timer, at };
+    this.#leasesOut.remove();
   }
 }
 

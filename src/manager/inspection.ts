@@ -7,7 +7,7 @@ import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import { healthScore } from './health-score.js';
 import type { BucketSource, Member } from './members.js';
-import type { MembershipView, Standing } from './membership.js';
+import type { MemberState, MembershipView } from './membership.js';
 import type { PermitSource } from './permits.js';
 import type { Pool } from './pool.js';
 
@@ -39,7 +39,7 @@ export interface FleetSnapshot {
   /** Its place among them, from 0. */
   readonly rank: number;
   /** `alone`: the store does not answer; `returning`: it does again, and what all spent meanwhile is not told yet. */
-  readonly state: Standing;
+  readonly state: MemberState;
   /** Since when the store does not answer. */
   readonly lostSince?: number;
   /** Whether it probes for all. */

@@ -65,8 +65,8 @@ export class LeasedPermits implements PermitSource {
     const account = this.#accountOf(bucket);
     const { batch } = account;
     if (batch !== undefined && now < batch.validUntil) return this.#spend(account, batch, now);
-    const { link, fleet } = this.#context;
-    if (link.isLost) return this.#share.take(account, now);
+    const { link, fleet, store } = this.#context;
+    if (link.isLost || !store.shared) return this.#share.take(account, now);
     if (now < account.cautiousUntil || now < fleet.reunionUntil) return this.#share.takeCharged(account, now);
     return this.#lease(account);
   }
@@ -237,6 +237,7 @@ export class LeasedPermits implements PermitSource {
       leaseId: grant.leaseId,
       validUntil: grant.validUntil,
       sendBefore: isAhead ? grant.validUntil + this.#holdMs - account.slackMs : grant.validUntil,
+      granted: grant.granted,
       unspent: grant.granted,
       // What lies idle goes back while the store still knows the lease, also if nobody asks again.
       expiry: setTimeout(() => this.#giveBackBatch(account, batch), ttlMs).unref(),
@@ -268,13 +269,8 @@ export class LeasedPermits implements PermitSource {
       onEnd: (spent, countedAt) => {
         if (spent === 0) account.heldThen = Math.max(0, account.heldThen - 1);
         else if (countedAt > sendBefore + slackMs) this.#retelling.tellLate(account.bucket, countedAt);
-        this.#settlements.add({
-          bucket: account.bucket.name,
-          leaseId,
-          spent,
-          countedAt,
-          returned: 1 - spent,
-        });
+        const settlement = { bucket: account.bucket.name, leaseId, spent, countedAt, returned: 1 - spent };
+        this.#settlements.add(settlement, { isWhole: batch.granted === 1 });
       },
     });
   }
@@ -306,7 +302,8 @@ export class LeasedPermits implements PermitSource {
     const request = { bucket: name, windows, want: spent, ttlMs: batchTtlMs(2_000), slackMs: 0 };
     const { leaseId, granted } = await link.ask(() => store.lease(request));
     if (granted === 0) return;
-    this.#settlements.add({ bucket: name, leaseId, spent: granted, countedAt: store.now(), returned: 0 });
+    const settlement = { bucket: name, leaseId, spent: granted, countedAt: store.now(), returned: 0 };
+    this.#settlements.add(settlement, { isWhole: true });
     await this.#settlements.flush();
   }
 
@@ -333,13 +330,8 @@ export class LeasedPermits implements PermitSource {
     account.ahead = nextAhead(account.ahead, false);
     const { leaseId, unspent } = batch;
     account.heldThen = Math.max(0, account.heldThen - unspent);
-    this.#settlements.add({
-      bucket: account.bucket.name,
-      leaseId,
-      spent: 0,
-      countedAt: 0,
-      returned: unspent,
-    });
+    const settlement = { bucket: account.bucket.name, leaseId, spent: 0, countedAt: 0, returned: unspent };
+    this.#settlements.add(settlement, { isWhole: unspent === batch.granted });
   }
 }
 

@@ -10,11 +10,11 @@ import type { StoreLink } from './store-link.js';
  * `sharing`: the store answers. `alone`: it does not, and each member keeps to its share. `returning`: it answers
  * again, but what all spent meanwhile is not told yet, so that each still keeps to its share.
  */
-export type Standing = 'sharing' | 'alone' | 'returning';
+export type MemberState = 'sharing' | 'alone' | 'returning';
 
 export interface MembershipView {
   readonly memberId: string;
-  readonly standing: Standing;
+  readonly standing: MemberState;
   readonly place: Place;
   /** Since when the store does not answer, in the manager's time; undefined while it does. */
   readonly lostSince?: number | undefined;
@@ -75,7 +75,7 @@ export class Membership implements MembershipView {
     this.memberId = `${this.#host}:${String(process.pid)}:${context.table.fleet.seed}`;
   }
 
-  get standing(): Standing {
+  get standing(): MemberState {
     const { isLost, isInDoubt } = this.#context.link;
     if (isLost && !isInDoubt) return 'alone';
     return this.#context.now() < Math.max(this.#reunionUntil, this.#cautiousUntil) ? 'returning' : 'sharing';
@@ -206,7 +206,9 @@ export class Membership implements MembershipView {
   }
 
   #hear({ size, rank, leader, reunionUntil }: Fleet): void {
-    this.#context.table.fleet.setPlace({ size: Math.max(1, size), rank: Math.max(0, rank) });
+    // Of others, a store that cannot be shared knows nothing.
+    if (this.#context.store.shared)
+      this.#context.table.fleet.setPlace({ size: Math.max(1, size), rank: Math.max(0, rank) });
     this.#reunionUntil = reunionUntil;
     this.#leadership = leader;
     this.#tellLeadership();

@@ -16,6 +16,9 @@ export interface Spent {
 /** Those that are over are gathered in slots of this part of the shortest window, dated to the slot's end. */
 const SLOTS_PER_WINDOW = 64;
 
+/** Of more, those that matter no longer are forgotten, and neighbours become one. */
+const MOST_SLOTS = 1_024;
+
 interface Over {
   readonly bucket: Bucket;
   /** Permits by the moment by which they were counted. */
@@ -47,13 +50,8 @@ export class Untold {
     this.#open.delete(spent);
     const { bucket, leaseId, isTold } = spent;
     if (isTold) {
-      this.#settlements.add({
-        bucket: bucket.name,
-        leaseId,
-        spent: permits,
-        countedAt,
-        returned: 1 - permits,
-      });
+      const settlement = { bucket: bucket.name, leaseId, spent: permits, countedAt, returned: 1 - permits };
+      this.#settlements.add(settlement, { isWhole: true });
     } else if (permits > 0) {
       this.addOver(bucket, 1, countedAt);
     }
@@ -70,6 +68,8 @@ export class Untold {
     const slotMs = Math.max(1, Math.min(...bucket.windows.map(({ perMs }) => perMs)) / SLOTS_PER_WINDOW);
     const slotEnd = Math.ceil(countedAt / slotMs) * slotMs;
     over.permits.set(slotEnd, (over.permits.get(slotEnd) ?? 0) + permits);
+    if (over.permits.size > MOST_SLOTS)
+      this.#over.set(bucket.name, { bucket, permits: fewer(over, slotEnd) });
   }
 
   /** What was spent of a bucket is told in another way. */
@@ -88,7 +88,9 @@ export class Untold {
       this.#named = this.#named.filter((named) => !telling.includes(named));
       for (const { charge: told, isOver } of telling) {
         const { bucket, leaseId, permits, countedAt } = told;
-        if (isOver) this.#settlements.add({ bucket, leaseId, spent: permits, countedAt, returned: 0 });
+        if (!isOver) continue;
+        const settlement = { bucket, leaseId, spent: permits, countedAt, returned: 0 };
+        this.#settlements.add(settlement, { isWhole: true });
       }
     }
   }
@@ -115,4 +117,17 @@ export class Untold {
     this.#names += 1;
     return `${this.#prefix}-${String(this.#names)}`;
   }
+}
+
+/** On the careful side: of two, the later one's date. */
+function fewer({ bucket, permits }: Over, now: number): Map<number, number> {
+  const start = Math.min(...bucket.windows.map((window) => windowStart(window, now)));
+  const recent = [...permits].filter(([countedAt]) => countedAt >= start).sort(([a], [b]) => a - b);
+  if (recent.length <= MOST_SLOTS / 2) return new Map(recent);
+  const pairs = new Map<number, number>();
+  for (let index = recent.length - 1; index >= 0; index -= 2) {
+    const [countedAt, count] = recent[index] as [number, number];
+    pairs.set(countedAt, count + (recent[index - 1]?.[1] ?? 0));
+  }
+  return pairs;
 }

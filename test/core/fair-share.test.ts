@@ -1,4 +1,4 @@
-import { aloneLimits, fairShare, fallSince } from '#keymux/core/fair-share.js';
+import { aloneLimits, doubtfulPermits, fairShare, fallSince } from '#keymux/core/fair-share.js';
 import { batchTtlMs, leaseSize, mostAhead, nextAhead } from '#keymux/core/lease-size.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -105,5 +105,77 @@ describe('the size of a lease', () => {
       8, 256, 2, 1,
     ]);
     expect([batchTtlMs(100), batchTtlMs(1e6)]).toEqual([50, 1_000]);
+  });
+});
+
+describe('members whose last answers are stale', () => {
+  it('exceed the limit by no more than their shares of what others were granted since', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 8 }),
+        fc.integer({ min: 1, max: 60 }),
+        fc.array(fc.nat({ max: 7 }), { maxLength: 60 }),
+        (size, requests, order) => {
+          const grants = order.slice(0, requests).map((member) => member % size);
+          const bound = Array.from({ length: size }, (_, rank) => {
+            const last = grants.lastIndexOf(rank);
+            const own = grants.filter((member) => member === rank).length;
+            const since = last < 0 ? 0 : grants.length - 1 - last;
+            const answer = { at: 0, left: [requests - 1 - last], fallPerMs: [0] };
+            const farewell = {
+              lostAt: 0,
+              own: [own],
+              // Who never asked, asks at the end: without any answer a member takes its whole share.
+              answer: last < 0 ? { ...answer, left: [requests - grants.length] } : answer,
+              place: { size, rank },
+            };
+            const [limit] = aloneLimits([{ requests, perMs: 100 }], farewell, 50);
+            return { permits: limit!.permits, excess: Math.ceil(since / size) };
+          });
+          const total = bound.reduce((sum, { permits }) => sum + permits, 0);
+          const excess = bound.reduce((sum, each) => sum + each.excess, 0);
+          expect(total).toBeLessThanOrEqual(requests + excess);
+        },
+      ),
+    );
+  });
+});
+
+describe('what is spent while it is open whether the store is lost', () => {
+  const WINDOWS = [
+    { requests: 100, perMs: 1_000 },
+    { requests: 1_000, perMs: 60_000 },
+  ];
+  const place = { size: 4, rank: 3 };
+  const answer = { at: 1_000_000, left: [40, 42], fallPerMs: [0, 0] };
+  const farewell = { lostAt: 1_000_000, own: [9, 9], answer, place };
+  const hearsay = { since: 900_000, emptyAt: [0, 0] };
+
+  it('is the share of what was left, in the tightest window', () => {
+    expect(doubtfulPermits(WINDOWS, farewell, hearsay, 1_000_000)).toBe(10);
+    const tight = { ...farewell, answer: { ...answer, left: [40, 11] } };
+    expect(doubtfulPermits(WINDOWS, tight, hearsay, 1_000_000)).toBe(2);
+  });
+
+  it('falls on while that lasts, twice as fast as it fell', () => {
+    const falling = { ...farewell, answer: { ...answer, fallPerMs: [0.05, 0] } };
+    expect(doubtfulPermits(WINDOWS, falling, hearsay, 1_000_200)).toBe(5);
+    expect(doubtfulPermits(WINDOWS, falling, hearsay, 1_001_000)).toBe(0);
+  });
+
+  it('is nothing of a limit that was spent up lately, or that is hardly known', () => {
+    const emptied = (agoMs: number) => ({ ...hearsay, emptyAt: [1_000_000 - agoMs, 0] });
+    expect(doubtfulPermits(WINDOWS, farewell, emptied(4_999), 1_000_000)).toBe(0);
+    expect(doubtfulPermits(WINDOWS, farewell, emptied(5_000), 1_000_000)).toBe(10);
+    const minute = { ...hearsay, emptyAt: [0, 1_000_000 - 119_999] };
+    expect(doubtfulPermits(WINDOWS, farewell, minute, 1_000_000)).toBe(0);
+    expect(doubtfulPermits(WINDOWS, farewell, { ...hearsay, since: 999_500 }, 1_000_000)).toBe(0);
+    const { lostAt, own } = farewell;
+    expect(doubtfulPermits(WINDOWS, { lostAt, own, place }, hearsay, 1_000_000)).toBe(0);
+  });
+
+  it('is nothing where a window was not spoken of', () => {
+    const silent = { ...farewell, answer: { at: 1_000_000, left: [], fallPerMs: [] } };
+    expect(doubtfulPermits(WINDOWS, silent, { since: 0, emptyAt: [] }, 1_000_000)).toBe(0);
   });
 });

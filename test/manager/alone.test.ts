@@ -11,6 +11,7 @@ import { createMemoryStore } from '#keymux/stores/memory.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FaultyStore } from './faulty-store.js';
 
 /** A link that is cut and mended by hand. */
 class HandLink {
@@ -56,7 +57,7 @@ function fleetOver(store: Store, now: () => number, size: number, whenLost: 'sha
 
 function memoryFleet(size: number, whenLost: 'share' | 'stop' = 'share') {
   const clock = createFakeClock();
-  const store = createMemoryStore({ now: clock.now, onNotice: () => {} });
+  const store = new FaultyStore(createMemoryStore({ now: clock.now, onNotice: () => {} }), { shared: true });
   void store.open();
   return { ...clock, store, members: fleetOver(store, clock.now, size, whenLost) };
 }
@@ -256,6 +257,7 @@ class ForgetfulStore {
       return this.#inner.lease(request);
     };
     return {
+      shared: true,
       now: this.#now,
       lease,
       settle: (settlements) => this.#inner.settle(settlements),

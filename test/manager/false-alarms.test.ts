@@ -95,8 +95,6 @@ describe('a store that is slow again and again', () => {
     await Promise.all(managers.map((manager) => manager.ready));
     const spentAt = await spendAll(managers, 4_000);
     expect(store.alarms).toBeGreaterThan(5);
-    for (const m of managers)
-      console.log(store.alarms, spentAt.length, maxInAnyWindow(spentAt, limit.perMs), store.charges.length);
     expect(maxInAnyWindow(spentAt, limit.perMs)).toBeLessThanOrEqual(limit.requests);
     // It gets on all the same.
     expect(spentAt.length).toBeGreaterThan(2 * limit.requests);

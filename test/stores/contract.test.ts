@@ -30,6 +30,6 @@ describe('a sqlite store without its file', () => {
         { ...options, onNotice: () => {}, directory: join(root, `none-${place}`) },
         { loadDriver: noDriver },
       ),
-    { kind: 'sqlite', shared: true, joins: false },
+    { kind: 'sqlite', shared: false },
   );
 });

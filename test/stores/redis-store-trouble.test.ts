@@ -32,7 +32,9 @@ describe('a Redis store whose server cannot be used', () => {
       else server.pause();
       const { store, notices } = makeStore({ url: server.url });
       expect(await store.open()).toEqual({ records: [], usage: [] });
-      expect(notices).toMatchObject([{ kind: 'degraded', message: expect.stringContaining(server.url) }]);
+      await expect
+        .poll(() => notices, { timeout: 10_000 })
+        .toMatchObject([{ kind: 'degraded', message: expect.stringContaining(server.url) }]);
       const seen: HealthRecord[] = [];
       store.watch((records) => seen.push(...records));
       if (how === 'refused') {

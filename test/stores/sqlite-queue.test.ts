@@ -208,7 +208,7 @@ describe('operations that wait for the lock', () => {
     await store.open();
     const holder = connectTo(path);
     holder.exec('BEGIN IMMEDIATE');
-    await expect(store.lease(dailyRequest(5, 1))).rejects.toMatchObject(UNAVAILABLE);
+    await expect(store.publish([resting('key:a')])).rejects.toMatchObject(UNAVAILABLE);
     const reports = times(3, () => store.addUsage([{ subject: 'key:a', ...USED_ONCE }]));
     holder.exec('ROLLBACK');
     await Promise.all(reports);
@@ -282,8 +282,7 @@ describe('a lease that would get nothing', () => {
 
   it('does not hide that the file is in trouble', async () => {
     const { store, holder, notices } = await openLocked(spendUp);
-    const fresh = { ...dailyRequest(5, 1), bucket: 'p/fresh' };
-    await expect(store.lease(fresh)).rejects.toMatchObject(UNAVAILABLE);
+    await expect(store.publish([resting('key:a')])).rejects.toMatchObject(UNAVAILABLE);
     await expect(store.lease(dailyRequest(5, 1))).rejects.toMatchObject(UNAVAILABLE);
     holder.exec('ROLLBACK');
     expect(await store.lease(dailyRequest(5, 1))).toMatchObject({ granted: 0 });

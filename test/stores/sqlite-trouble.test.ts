@@ -191,7 +191,8 @@ describe('a store whose file cannot be used from the start', () => {
     expect(notices).toMatchObject([{ kind: 'degraded', fix: expect.stringContaining('npm install') }]);
     expect(notices[0]?.message).toContain('Cannot find module @libsql/plan9-x64.');
     expect(store.now()).toBe(12_345);
-    expect(store.shared).toBe(true);
+    // Others know nothing of it.
+    expect(store.shared).toBe(false);
   });
 });
 
@@ -349,6 +350,10 @@ describe('a store whose file is locked by another process', () => {
       code: 'KEYMUX_STORE_UNAVAILABLE',
       message: expect.stringContaining('locked by another process'),
       fix: expect.stringContaining('lsof'),
+    });
+    expect(notices).toEqual([]);
+    await expect(store.publish([resting('key:a')])).rejects.toMatchObject({
+      code: 'KEYMUX_STORE_UNAVAILABLE',
     });
     release(0);
     await expect.poll(() => outcomeOf(() => store.lease(dailyRequest(5, 9)))).toMatchObject({ granted: 5 });

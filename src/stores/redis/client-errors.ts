@@ -1,4 +1,5 @@
 import { KeymuxError } from '../../core/errors.js';
+import { Silence } from '../../core/silence.js';
 import { RedisReplyError } from './client.js';
 
 const FIX =
@@ -14,6 +15,14 @@ export function notConnected(address: string, cause?: unknown): KeymuxError {
   return new KeymuxError('KEYMUX_STORE_UNAVAILABLE', `There is no connection to ${address}${reason}.`, {
     fix: FIX,
     cause,
+  });
+}
+
+/** The first connection is still under way: nothing says yet that there will be none. */
+export function notYetConnected(address: string): KeymuxError {
+  return new KeymuxError('KEYMUX_STORE_UNAVAILABLE', `There is no connection to ${address} yet.`, {
+    fix: FIX,
+    cause: new Silence(0),
   });
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { KeymuxError } from '../../core/errors.js';
 import type { Connection } from './client-connection.js';
 import { within } from './client-deadline.js';
-import { clientClosed, faultOf, noAnswer, notConnected } from './client-errors.js';
+import { clientClosed, faultOf, noAnswer, notConnected, notYetConnected } from './client-errors.js';
 import { Signal } from './client-signal.js';
 import { hrtimeMs, RedisReplyError, type Reply } from './client.js';
 
@@ -61,8 +61,7 @@ export class Link {
   async ready(deadlineMs: number): Promise<void> {
     this.#refuseIfClosed();
     this.begin();
-    const { address } = this.#options;
-    const giveUp = (): Error => notConnected(address, this.#fault);
+    const giveUp = (): Error => this.#unconnected();
     let isOver = false;
     const connected = async (): Promise<void> => {
       while (!this.isReady && !isOver) {
@@ -79,7 +78,7 @@ export class Link {
     const connection = this.#connection;
     const { address } = this.#options;
     this.#refuseIfClosed();
-    if (connection === undefined) throw notConnected(address, this.#fault);
+    if (connection === undefined) throw this.#unconnected();
     const onLate = (): Error => {
       this.#watchSilence(connection);
       return noAnswer(address, deadlineMs);
@@ -109,6 +108,11 @@ export class Link {
     } finally {
       this.#unanswered -= 1;
     }
+  }
+
+  #unconnected(): KeymuxError {
+    const { address } = this.#options;
+    return this.#fault === undefined ? notYetConnected(address) : notConnected(address, this.#fault);
   }
 
   #broken(cause: unknown): KeymuxError {

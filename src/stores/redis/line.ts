@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KeymuxError } from '../../core/errors.js';
 import type { StoreNotice } from '../../core/ports.js';
+import { isSilence } from '../../core/silence.js';
 import type { RedisClient, RedisScript, Reply } from './client.js';
 import type { Names } from './names.js';
 import type { Scripts } from './scripts/all.js';
@@ -78,19 +79,25 @@ export class Line {
   noteTrouble(error: unknown): void {
     if (this.#isCut || this.#isClosed) return;
     this.#isCut = true;
-    const { problem, fix } = explain(error);
-    this.#options.onNotice({
-      kind: 'degraded',
-      message: `The Redis store ${this.address} cannot be used: ${problem}. Each process goes on with what it has leased, then with its fair share.`,
-      fix,
-    });
-    void this.#mend();
+    // What is only slow is mended, too; it is trouble where that does not succeed at once.
+    const isTrouble = !isSilence(error);
+    if (isTrouble) this.#tellTrouble(error);
+    void this.#mend(isTrouble);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#ending.abort();
     await this.#options.client.close();
+  }
+
+  #tellTrouble(error: unknown): void {
+    const { problem, fix } = explain(error);
+    this.#options.onNotice({
+      kind: 'degraded',
+      message: `The Redis store ${this.address} cannot be used: ${problem}. Each process goes on with what it has leased, then with its fair share.`,
+      fix,
+    });
   }
 
   async #guard<T>(act: () => Promise<T>): Promise<T> {
@@ -141,7 +148,8 @@ export class Line {
     }
   }
 
-  async #mend(): Promise<void> {
+  async #mend(wasTold: boolean): Promise<void> {
+    let isTold = wasTold;
     const { client, onNotice, onMended } = this.#options;
     while (!this.#isClosed) {
       await this.#pause();
@@ -151,12 +159,13 @@ export class Line {
         await this.#agree(this.#options.scripts.enrol, this.#options.names.fleet, [], OPERATION_DEADLINE_MS);
         await onMended();
         break;
-      } catch {
-        continue;
+      } catch (error) {
+        if (!isTold && !this.#isClosed) this.#tellTrouble(error);
+        isTold = true;
       }
     }
     this.#isCut = false;
-    if (this.#isClosed) return;
+    if (this.#isClosed || !isTold) return;
     onNotice({
       kind: 'recovered',
       message: `The Redis store ${this.address} can be used again.`,

@@ -70,7 +70,6 @@ export function createSqliteStore(
 
 class SqliteStore implements Store {
   readonly kind = 'sqlite';
-  readonly shared = true;
   readonly #options: SqliteStoreOptions;
   readonly #internals: SqliteInternals;
   readonly #path: string;
@@ -92,6 +91,10 @@ class SqliteStore implements Store {
     this.#internals = internals;
     this.#path = resolve(options.path ?? join(options.directory ?? stateDirectory(), 'state.db'));
     this.#known = new KnownBuckets(this.#path);
+  }
+
+  get shared(): boolean {
+    return this.#fallback === undefined;
   }
 
   open(): MaybePromise<StoredState> {

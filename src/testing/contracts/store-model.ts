@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Store } from '../../core/ports.js';
 import { permitsLeft } from '../../core/quota.js';
 import type { Charge, QuotaWindow } from '../../core/quota.js';
-import { settlement } from './store-samples.js';
+import { CLOCK_SPREAD_MS, settlement } from './store-samples.js';
 
 const MODEL_WINDOWS: readonly QuotaWindow[] = [
   { requests: 4, perMs: 60 },
@@ -13,7 +13,8 @@ const MODEL_RUNS_MS = 1_200;
 
 /**
  * Leases and settles for many lengths of the windows, and compares each grant with the pure functions. The store
- * reads its clock somewhere between two readings of ours, so a refusal is right if either reading says so.
+ * reads its clock somewhere between two readings of ours, or up to `CLOCK_SPREAD_MS` behind them, so a refusal is right
+ * if any of these says so; a grant never may be more than the latest one allows.
  */
 export async function agreesWithModel(store: Store): Promise<void> {
   let charges: Charge[] = [];
@@ -21,7 +22,7 @@ export async function agreesWithModel(store: Store): Promise<void> {
   let granted = 0;
   for (let round = 0; store.now() < end; round += 1) {
     const want = 1 + (round % 3);
-    const before = permitsLeft(MODEL_WINDOWS, charges, store.now());
+    const before = permitsLeft(MODEL_WINDOWS, charges, store.now() - CLOCK_SPREAD_MS);
     const asked = { bucket: 'p/model', windows: MODEL_WINDOWS, want, ttlMs: 20, slackMs: 10 };
     const grant = await store.lease(asked);
     const after = permitsLeft(MODEL_WINDOWS, charges, store.now());
