@@ -85,10 +85,10 @@ async function applyTo(
     wanted,
     manager.inspect().keys.map((key) => key.id),
   );
-  if (!manager.store.shared) {
+  if (manager.store.kind === 'memory') {
     throw new KeymuxError(
       'KEYMUX_USAGE',
-      `The store is "${manager.store.kind}", which no other process shares: this would change nothing for them.`,
+      'The store is "memory", which no other process shares: this would change nothing for them.',
       { fix: 'Configure `store: { type: sqlite }` and start the programs anew.' },
     );
   }

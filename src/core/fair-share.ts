@@ -39,7 +39,7 @@ export interface Farewell {
 export interface Hearsay {
   /** When it was heard of for the second time, so that it was seen how fast others spend; Infinity before that. */
   readonly since: number;
-  /** In each window: when nothing was left; 0 for never. */
+  /** In each window: when nothing was left, or no request was served; 0 for never. */
   readonly emptyAt: readonly number[];
 }
 

@@ -110,6 +110,12 @@ export function noteAnswer(account: Account, grant: LeaseGrant, own: LocalPermit
   if (!account.countsAlong && granted > 0) account.granted = withGrant(account.granted, grant);
 }
 
+/** A request was not served though others may have been: whatever was left last, it is taken for spent. */
+export function noteShortage(account: Account, at: number): void {
+  const { bucket, hearsay } = account;
+  if (hearsay !== undefined) account.hearsay = { ...hearsay, emptyAt: bucket.windows.map(() => at) };
+}
+
 /** Of many, neighbours become one, dated to the later. */
 function withGrant(
   granted: readonly Granted[],
@@ -117,8 +123,9 @@ function withGrant(
 ): readonly Granted[] {
   const all = [...granted, { permits, countedAt: validUntil }];
   if (all.length <= MOST_GRANTS) return all;
+  // From the end, so that the latest is not left without a neighbour.
   return all.flatMap((grant, index) => {
-    if (index % 2 === 0) return [];
+    if ((all.length - index) % 2 === 0) return [];
     return [{ permits: grant.permits + (all[index - 1]?.permits ?? 0), countedAt: grant.countedAt }];
   });
 }

@@ -4,7 +4,7 @@ import type { Farewell, Place } from '../core/fair-share.js';
 import { REUNION_MS } from '../core/fleet.js';
 import type { MaybePromise, Store } from '../core/ports.js';
 import { SILENCE_MS } from '../core/silence.js';
-import { countAlong, windowsInForce } from './account.js';
+import { countAlong, noteShortage, windowsInForce } from './account.js';
 import type { Account } from './account.js';
 import { AlonePermits } from './alone-permits.js';
 import type { AlonePermit } from './alone-permits.js';
@@ -110,7 +110,9 @@ export class Share {
     if (limits === undefined) return undefined;
     const { bucket, guardedUntil } = account;
     const freeAt = countAlong(account, this.#context.own, (own) => own.nextAt(bucket, now, limits)) ?? now;
-    return freeAt <= now ? undefined : { retryAt: Math.min(freeAt, guardedUntil) };
+    if (freeAt <= now) return undefined;
+    noteShortage(account, now);
+    return { retryAt: Math.min(freeAt, guardedUntil) };
   }
 
   /** Requests that wait because of the share may go on: the store answers again. */
@@ -134,7 +136,10 @@ export class Share {
     if (hearsay === undefined) return shortage;
     const windows = windowsInForce(bucket, own);
     const most = doubtfulPermits(windows, this.begin(account, now), hearsay, now);
-    if (most === 0 || !own.claimInDoubt(bucket, most, now, 2 * SILENCE_MS)) return shortage;
+    if (most === 0 || !own.claimInDoubt(bucket, most, now, 2 * SILENCE_MS)) {
+      noteShortage(account, now);
+      return shortage;
+    }
     const taken = this.#takeAlone(account, now);
     if (!isShortage(taken)) return taken;
     own.unclaimInDoubt(bucket);

@@ -20,7 +20,7 @@ const now = (): number => performance.timeOrigin + performance.now();
 
 type Making = (onNotice: (notice: StoreNotice) => void) => Store;
 
-async function membersOf(make: Making, { whenLost = 'share' }: { whenLost?: 'share' | 'stop' } = {}) {
+async function membersOf(make: Making, whenLost: 'share' | 'stop' = 'share') {
   const told: string[] = [];
   const managers = Array.from({ length: MEMBERS }, () => {
     const manager: KeyManager = new KeyManager({
@@ -109,10 +109,13 @@ describe('members over one SQLite file', () => {
 });
 
 describe('members over one Redis', () => {
-  async function start(options?: { whenLost: 'share' | 'stop' }) {
+  async function start(whenLost: 'share' | 'stop' = 'share') {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
-    const fleet = await membersOf((onNotice) => createRedisStore({ url: redis.url, now, onNotice }), options);
+    const fleet = await membersOf(
+      (onNotice) => createRedisStore({ url: redis.url, now, onNotice }),
+      whenLost,
+    );
     await moreOf(fleet.spending.spentAt, LIMIT.requests);
     return { redis, ...fleet };
   }
@@ -147,7 +150,7 @@ describe('members over one Redis', () => {
     'spend nothing without a lease where they are told to stop, also while it is met with caution',
     { timeout: 120_000 },
     async () => {
-      const { redis, managers, spending } = await start({ whenLost: 'stop' });
+      const { redis, managers, spending } = await start('stop');
       await redis.kill();
       await expect.poll(() => standings(managers), soon).toEqual(ALONE);
       const spentThen = spending.spentAt.length;

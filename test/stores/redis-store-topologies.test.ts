@@ -10,7 +10,6 @@ import { leaseCases } from '#keymux/testing/contracts/store-permits.js';
 import { healthCases } from '#keymux/testing/contracts/store-records.js';
 import { sharingCases } from '#keymux/testing/contracts/store-sharing.js';
 import { startCluster } from './redis-cluster-fixture.js';
-import { MASTER_NAME, startWatchedMaster } from './redis-sentinel-fixture.js';
 import { startRedis } from './redis-server.js';
 import { PATIENT } from './redis-store-fixture.js';
 
@@ -25,14 +24,6 @@ const TOPOLOGIES: readonly { readonly name: string; readonly start: () => Promis
     start: async () => {
       const cluster = await startCluster();
       return { place: () => ({ url: cluster.url }), stop: () => cluster.stop() };
-    },
-  },
-  {
-    name: 'over Sentinel',
-    start: async () => {
-      const watched = await startWatchedMaster({ downAfterMs: 20_000 });
-      const url = `redis+sentinel://${watched.sentinels.join(',')}/${MASTER_NAME}`;
-      return { place: () => ({ url }), stop: () => watched.stop() };
     },
   },
   {

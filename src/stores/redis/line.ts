@@ -92,6 +92,7 @@ export class Line {
   }
 
   #tellTrouble(error: unknown): void {
+    if (this.#isClosed) return;
     const { problem, fix } = explain(error);
     this.#options.onNotice({
       kind: 'degraded',
@@ -160,7 +161,7 @@ export class Line {
         await onMended();
         break;
       } catch (error) {
-        if (!isTold && !this.#isClosed) this.#tellTrouble(error);
+        if (!isTold) this.#tellTrouble(error);
         isTold = true;
       }
     }
