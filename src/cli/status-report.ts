@@ -9,6 +9,7 @@ import type {
 } from '../manager/inspection.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Member } from '../manager/members.js';
+import { questionFor } from '../manager/permits.js';
 import { fleetReport } from './fleet-report.js';
 import type { FleetReport } from './fleet-report.js';
 import { placeOfState } from './opened-manager.js';
@@ -151,7 +152,7 @@ async function usageBySubject(manager: KeyManager): Promise<Map<string, UsageTot
 }
 
 /**
- * Permits left by bucket, for buckets with a limit. Asking for none spends none. An empty bucket is marked in this
+ * Permits left by bucket, for buckets with a limit. An empty bucket is marked in this
  * process' table, so that `inspect` and `explain` see what a process that uses it would see.
  */
 export async function peekPermits(manager: KeyManager): Promise<Map<string, number>> {
@@ -160,13 +161,7 @@ export async function peekPermits(manager: KeyManager): Promise<Map<string, numb
   for (const { bucket, rows } of membersOf(manager).values()) {
     if (bucket.windows.length === 0 || left.has(bucket.name)) continue;
     try {
-      const grant = await manager.store.lease({
-        bucket: bucket.name,
-        windows: bucket.windows,
-        want: 0,
-        ttlMs: 0,
-        slackMs: 0,
-      });
+      const grant = await manager.store.lease(questionFor(bucket));
       left.set(bucket.name, grant.left);
       manager.table.setBlockedUntil(rows.bucket, grant.left === 0 ? grant.retryAt : 0);
     } catch (error) {

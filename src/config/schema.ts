@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { DEFAULT_SCOPE, type OutcomeKind, type Scope } from '../core/outcome.js';
+import { parseRedisAddress } from '../core/redis-address.js';
 import { type FileContent, LIMIT_UNITS } from './file-content.js';
-import { redisAddressFault, usesTls } from './redis-address.js';
 import {
   HTTP_TOKEN,
   LONGEST_MS,
@@ -283,7 +283,8 @@ const redisUrl = z.custom<string>(
 );
 
 function redisUrlFault(value: string): string | undefined {
-  return REFERENCE.test(value) ? undefined : redisAddressFault(value);
+  const address = REFERENCE.test(value) ? undefined : parseRedisAddress(value);
+  return address !== undefined && 'fault' in address ? address.fault : undefined;
 }
 
 const redis = options({
@@ -298,7 +299,7 @@ const redis = options({
   ...manners,
 }).check((context) => {
   const { url, tls: stated } = context.value;
-  const isPlain = !REFERENCE.test(url) && !usesTls(url);
+  const isPlain = !REFERENCE.test(url) && !url.startsWith('rediss');
   if (stated !== undefined && isPlain) fail(context, ['tls'], 'has no effect without `rediss://`');
 });
 

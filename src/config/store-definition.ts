@@ -1,18 +1,13 @@
 import { resolve } from 'node:path';
 import type { KeymuxError } from '../core/errors.js';
+import { looksLikeRedisAddress, parseRedisAddress } from '../core/redis-address.js';
+import type { RedisAddress } from '../core/redis-address.js';
 import { Secret } from '../core/secret.js';
 import { invalidVariable, type ManagedSettings } from './api-management.js';
 import type { RedisDefinition, RedisTls, StoreDefinition } from './configuration.js';
 import type { Environment } from './environment.js';
 import type { ConfigurationFile, FileRedis, FileStore } from './file-content.js';
 import { invalidFile } from './problems.js';
-import {
-  hasPassword,
-  looksLikeRedisAddress,
-  redisAddressFault,
-  redisAddressToShow,
-  usesTls,
-} from './redis-address.js';
 import { readSetting } from './reference.js';
 
 const VARIABLE = 'KEYMUX_STORE';
@@ -99,16 +94,16 @@ function completeRedis(
   notes: string[],
 ): RedisDefinition {
   const url = urlOf(stated, store, input, notes);
+  const address = addressOf(url, stated, store, input, notes);
   const secret = secretOf(store, input, notes);
-  const isPlain = !usesTls(url.reveal());
-  if (store.tls !== undefined && isPlain && stated.isFromVariable !== true)
+  if (store.tls !== undefined && !address.isTls && stated.isFromVariable !== true)
     throw invalidOption(input, 'tls', 'has no effect without `rediss://`');
   return {
     type: 'redis',
     url,
-    address: redisAddressToShow(url.reveal()),
+    address: address.shown,
     prefix: store.prefix ?? DEFAULT_PREFIX,
-    ...(store.tls === undefined || isPlain ? {} : { tls: absolute(store.tls, folderOf(input)) }),
+    ...(store.tls === undefined || !address.isTls ? {} : { tls: absolute(store.tls, folderOf(input)) }),
     ...(secret === undefined ? {} : { secret }),
   };
 }
@@ -123,16 +118,27 @@ function urlOf(
   const place = isFromFile
     ? { option: 'store.url', folder: folderOf(input) }
     : { option: VARIABLE, folder: input.cwd };
-  const url = REFERENCE.test(stated) ? read(stated, place, input, notes) : new Secret(stated);
-  const fault = redisAddressFault(url.reveal());
-  if (fault !== undefined)
-    throw isFromFile ? invalidOption(input, 'url', fault) : invalidStoreVariable(fault);
-  if (isFromFile && input.file?.path !== undefined && hasPassword(stated)) {
+  return REFERENCE.test(stated) ? read(stated, place, input, notes) : new Secret(stated);
+}
+
+function addressOf(
+  url: Secret,
+  { isFromVariable }: StatedStore,
+  { url: stated }: FileRedis,
+  input: StoreInput,
+  notes: string[],
+): RedisAddress {
+  const isFromFile = isFromVariable !== true;
+  const address = parseRedisAddress(url.reveal());
+  if ('fault' in address)
+    throw isFromFile ? invalidOption(input, 'url', address.fault) : invalidStoreVariable(address.fault);
+  const isStated = !REFERENCE.test(stated);
+  if (isFromFile && isStated && input.file?.path !== undefined && address.login.password !== undefined) {
     notes.push(
       'store.url holds a password in the configuration file, which others may see; put the address into a variable and write `url: env:REDIS_URL`',
     );
   }
-  return url;
+  return address;
 }
 
 function secretOf({ secret: stated }: FileRedis, input: StoreInput, notes: string[]): Secret | undefined {

@@ -7,10 +7,11 @@ import type { Account, Batch, Waiting } from './account.js';
 import { heldPermit } from './held-permit.js';
 import type { LocalPermits } from './local-permits.js';
 import type { Bucket, Permit, PermitSource, Shortage } from './permits.js';
-import { UNLIMITED, isShortage } from './permits.js';
-import { Retelling, isForgotten } from './retelling.js';
+import { UNLIMITED, isShortage, questionFor } from './permits.js';
+import { Retelling } from './retelling.js';
 import { Settlements } from './settlements.js';
 import { Share } from './share.js';
+import { isForgotten } from './store-link.js';
 import type { StoreLink } from './store-link.js';
 import { Untold } from './untold.js';
 
@@ -285,13 +286,13 @@ export class LeasedPermits implements PermitSource {
     return this.#share.take(account, store.now());
   }
 
-  /** The most that any window of the bucket holds; asking for no permits spends none. */
+  /** The most that any window of the bucket holds. */
   async #spentInStore(bucket: Bucket): Promise<number> {
     const { link, store } = this.#context;
     let most = 0;
     for (const window of bucket.windows) {
-      const request = { bucket: bucket.name, windows: [window], want: 0, ttlMs: 0, slackMs: 0 };
-      most = Math.max(most, window.requests - (await link.ask(() => store.lease(request))).left);
+      const question = questionFor({ name: bucket.name, windows: [window] });
+      most = Math.max(most, window.requests - (await link.ask(() => store.lease(question))).left);
     }
     return most;
   }

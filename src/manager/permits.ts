@@ -3,7 +3,7 @@
  * request, and the charge is lowered as evidence arrives: sent, answered, never sent.
  */
 import type { QuotaWindow } from '../core/quota.js';
-import type { MaybePromise } from '../core/ports.js';
+import type { LeaseRequest, MaybePromise } from '../core/ports.js';
 
 export interface Permit {
   /** A request that has not left by then must not leave with this permit: it would be counted too late. */
@@ -62,6 +62,11 @@ export const UNLIMITED: Permit = {
   settle: () => {},
   giveBack: () => {},
 };
+
+/** A question for what is left of a bucket: asking for no permits spends none. */
+export function questionFor({ name, windows }: Bucket): LeaseRequest {
+  return { bucket: name, windows, want: 0, ttlMs: 0, slackMs: 0 };
+}
 
 export function isShortage(value: Permit | Shortage): value is Shortage {
   return 'retryAt' in value;

@@ -1,10 +1,10 @@
 /** How often one key may be probed: counted by the store, over all processes and over changes of the leader. */
-import { KeymuxError } from '../core/errors.js';
 import type { Store } from '../core/ports.js';
 import type { ProbePolicy } from '../core/provider.js';
 import { probeGapMs } from '../core/probe-plan.js';
 import type { QuotaWindow } from '../core/quota.js';
 import { PROBE_DEADLINE_MS } from './probe.js';
+import { isForgotten } from './store-link.js';
 import type { StoreLink } from './store-link.js';
 
 const DAY_MS = 86_400_000;
@@ -60,7 +60,7 @@ export class ProbeBudget {
         ? { delayMs: retryAt - this.#store.now() }
         : this.#leave(bucket, leaseId, validUntil);
     } catch (error) {
-      if (!(error instanceof KeymuxError) || error.code !== 'KEYMUX_STORE_FORGOT') throw error;
+      if (!isForgotten(error)) throw error;
       await this.#tellAgain(bucket, windows);
       return { delayMs: 0 };
     }

@@ -1,11 +1,12 @@
 /** Tells a store what this process spent without a lease, and all that it spent where the store forgot it. */
-import { KeymuxError } from '../core/errors.js';
 import { REUNION_MS } from '../core/fleet.js';
 import type { Store } from '../core/ports.js';
 import type { Account } from './account.js';
 import type { LocalPermits } from './local-permits.js';
+import { questionFor } from './permits.js';
 import type { Bucket } from './permits.js';
 import type { Share } from './share.js';
+import { isForgotten } from './store-link.js';
 import type { StoreLink } from './store-link.js';
 import type { Untold } from './untold.js';
 
@@ -92,10 +93,9 @@ export class Retelling {
     return forgotten;
   }
 
-  /** Asking for no permits spends none. */
-  async #isRemembered({ bucket: { name, windows } }: Account): Promise<boolean> {
+  async #isRemembered({ bucket }: Account): Promise<boolean> {
     try {
-      await this.#context.store.lease({ bucket: name, windows, want: 0, ttlMs: 0, slackMs: 0 });
+      await this.#context.store.lease(questionFor(bucket));
       return true;
     } catch (error) {
       if (isForgotten(error)) return false;
@@ -121,8 +121,4 @@ export class Retelling {
       for (const countedAt of own.charges(bucket, now)) untold.addOver(bucket, 1, countedAt);
     }
   }
-}
-
-export function isForgotten(error: unknown): boolean {
-  return error instanceof KeymuxError && error.code === 'KEYMUX_STORE_FORGOT';
 }

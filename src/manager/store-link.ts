@@ -173,3 +173,8 @@ class Doubt {
 export function isLoss(error: unknown): boolean {
   return !(error instanceof KeymuxError && ANSWERS.has(error.code));
 }
+
+/** Whether the store answered that it lost what it knew of the bucket that was asked for. */
+export function isForgotten(error: unknown): boolean {
+  return error instanceof KeymuxError && error.code === 'KEYMUX_STORE_FORGOT';
+}

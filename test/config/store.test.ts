@@ -3,7 +3,6 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { RedisDefinition, StoreDefinition } from '#keymux/config/configuration.js';
 import type { KeymuxError } from '#keymux/core/errors.js';
-import { redisAddressFault, redisAddressToShow } from '#keymux/config/redis-address.js';
 import { errorOf, folderWith, resolveContent, resolveIn, resolveYaml } from './sample.js';
 
 const PASSWORD = 'CANARY-5d1e7';
@@ -232,28 +231,5 @@ describe('KEYMUX_STORE', () => {
     const error = errorOf(() => resolveIn({}, { KEYMUX_STORE: `file:${join(folder, 'address')}` }));
     expect(error.message).toContain('The environment variable KEYMUX_STORE must begin with redis://');
     expect(everythingIn(error)).not.toContain(PASSWORD);
-  });
-});
-
-describe('an address of Redis', () => {
-  it.each([
-    'redis://localhost',
-    'redis://127.0.0.1:6379/0',
-    'redis://[::1]:6379',
-    'redis://:p%40ss@h',
-    'redis://user@h/15',
-    'rediss+sentinel://u:p@a:26379,b:26379/mymaster',
-    'redis+sentinel://a/mymaster/3',
-    'redis+cluster://a:7000,b:7001',
-    'rediss+cluster://a/',
-  ])('may be %s', (address) => {
-    expect(redisAddressFault(address)).toBeUndefined();
-  });
-
-  it('is shown without user and password', () => {
-    expect(redisAddressToShow('rediss+sentinel://u:p@a:26379,b/mymaster/3')).toBe(
-      'rediss+sentinel://a:26379,b/mymaster/3',
-    );
-    expect(redisAddressToShow('redis://:p@h/')).toBe('redis://h');
   });
 });

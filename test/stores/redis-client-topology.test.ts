@@ -1,6 +1,6 @@
 /** What a client for a cluster does with clusters that change in ways which real ones show only by chance. */
 import { expect, it, onTestFinished } from 'vitest';
-import type { Endpoint } from '#keymux/stores/redis/client-address.js';
+import type { RedisEndpoint } from '#keymux/core/redis-address.js';
 import { Cluster } from '#keymux/stores/redis/client-cluster.js';
 import { SLOTS } from '#keymux/stores/redis/client-slots.js';
 import { RedisReplyError, type Reply } from '#keymux/stores/redis/client.js';
@@ -22,7 +22,7 @@ interface FakeCluster {
 
 function fakeCluster(): FakeCluster {
   const made = new Map<number, Faked[]>();
-  const open = async ({ port }: Endpoint): Promise<Faked> => {
+  const open = async ({ port }: RedisEndpoint): Promise<Faked> => {
     const connection = fakeConnection(async (command) => {
       if (command[0] !== 'CLUSTER') return fake.answer(port, command);
       fake.lessons += 1;

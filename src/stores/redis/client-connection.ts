@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { KeymuxError } from '../../core/errors.js';
-import type { Endpoint, Login } from './client-address.js';
+import type { RedisEndpoint, RedisLogin } from '../../core/redis-address.js';
 import { within } from './client-deadline.js';
 import { withoutSecrets } from './client-errors.js';
 import { RedisReplyError, replyOf, type Reply } from './client.js';
@@ -33,7 +33,7 @@ export interface RedisTlsOptions {
 }
 
 export interface ConnectionOptions {
-  readonly login: Login;
+  readonly login: RedisLogin;
   readonly database: number;
   /** Undefined: no TLS. */
   readonly tls: RedisTlsOptions | undefined;
@@ -53,7 +53,7 @@ const GREETING_TIMEOUT_MS = 2_000;
  */
 export async function openConnection(
   library: Library,
-  endpoint: Endpoint,
+  endpoint: RedisEndpoint,
   options: ConnectionOptions,
 ): Promise<Connection> {
   const client = createClient(library, endpoint, options);
@@ -116,7 +116,7 @@ export async function adopt(
   };
 }
 
-function createClient(library: Library, { host, port }: Endpoint, options: ConnectionOptions) {
+function createClient(library: Library, { host, port }: RedisEndpoint, options: ConnectionOptions) {
   const { username, password } = options.login;
   const socket = { host, port, connectTimeout: CONNECT_TIMEOUT_MS, reconnectStrategy: false } as const;
   return library.createClient({

@@ -1,5 +1,6 @@
 import { KeymuxError } from '../../core/errors.js';
-import { parseAddress, type Endpoint, type Login, type RedisAddress } from './client-address.js';
+import type { RedisAddress, RedisEndpoint, RedisLogin } from '../../core/redis-address.js';
+import { parseAddress } from './client-address.js';
 import { BorrowedCommands, type Emitter } from './client-borrowed.js';
 import { Cluster } from './client-cluster.js';
 import { composeClient, type ClientParts, type Commands } from './client-composed.js';
@@ -25,7 +26,7 @@ export interface RedisClientOptions {
   /** In place of the password of the address. */
   readonly password?: string;
   /** What the sentinels themselves ask for. The login of the address is the master's. Default: none. */
-  readonly sentinel?: Login;
+  readonly sentinel?: RedisLogin;
   /** What `CLIENT LIST` shows. Default: `keymux`. */
   readonly connectionName?: string;
 }
@@ -49,8 +50,8 @@ export function createRedisClient(url: string, options: RedisClientOptions = {})
 }
 
 interface Opener {
-  readonly server: (endpoint: Endpoint) => Promise<Connection>;
-  readonly sentinel: (endpoint: Endpoint) => Promise<Connection>;
+  readonly server: (endpoint: RedisEndpoint) => Promise<Connection>;
+  readonly sentinel: (endpoint: RedisEndpoint) => Promise<Connection>;
 }
 
 function partsOf(

@@ -1,19 +1,19 @@
-import type { Endpoint } from './client-address.js';
+import type { RedisEndpoint } from '../../core/redis-address.js';
 import { answerOf, type Connection } from './client-connection.js';
 import { subscribe, type Subscription } from './client-subscription.js';
 
 export interface SentinelOptions {
   readonly address: string;
-  readonly sentinels: readonly Endpoint[];
+  readonly sentinels: readonly RedisEndpoint[];
   readonly master: string;
-  readonly openSentinel: (endpoint: Endpoint) => Promise<Connection>;
-  readonly openServer: (endpoint: Endpoint) => Promise<Connection>;
+  readonly openSentinel: (endpoint: RedisEndpoint) => Promise<Connection>;
+  readonly openServer: (endpoint: RedisEndpoint) => Promise<Connection>;
 }
 
 /** Connections to whoever is master at that moment. */
 export class Sentinels {
   readonly #options: SentinelOptions;
-  readonly #connections = new Map<Connection, Endpoint>();
+  readonly #connections = new Map<Connection, RedisEndpoint>();
   /** The sentinel that is asked first. */
   #first = 0;
 
@@ -69,7 +69,7 @@ export class Sentinels {
     });
   }
 
-  #replace(master: Endpoint, knownBy: number): void {
+  #replace(master: RedisEndpoint, knownBy: number): void {
     for (const [connection, { host, port }] of this.#connections) {
       if (host === master.host && port === master.port) continue;
       this.#first = knownBy;
@@ -77,7 +77,7 @@ export class Sentinels {
     }
   }
 
-  async #findMaster(): Promise<{ master: Endpoint; index: number }> {
+  async #findMaster(): Promise<{ master: RedisEndpoint; index: number }> {
     const { length } = this.#options.sentinels;
     const first = this.#first;
     let fault: unknown;
@@ -92,7 +92,7 @@ export class Sentinels {
     throw fault;
   }
 
-  async #ask(index: number): Promise<Endpoint> {
+  async #ask(index: number): Promise<RedisEndpoint> {
     const { master } = this.#options;
     const connection = await this.#openSentinel(index);
     try {
@@ -105,6 +105,6 @@ export class Sentinels {
   }
 
   #openSentinel(index: number): Promise<Connection> {
-    return this.#options.openSentinel(this.#options.sentinels[index] as Endpoint);
+    return this.#options.openSentinel(this.#options.sentinels[index] as RedisEndpoint);
   }
 }

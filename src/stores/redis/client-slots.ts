@@ -1,5 +1,5 @@
 /** The slots of Redis Cluster, and what its nodes say about them. */
-import type { Endpoint } from './client-address.js';
+import type { RedisEndpoint } from '../../core/redis-address.js';
 import { RedisReplyError, type Reply } from './client.js';
 
 export const SLOTS = 16_384;
@@ -21,17 +21,17 @@ export function slotOf(key: string): number {
 export interface SlotRange {
   readonly first: number;
   readonly last: number;
-  readonly master: Endpoint;
+  readonly master: RedisEndpoint;
 }
 
 /** Reads the answer to `CLUSTER SLOTS`. A node that does not know its own address means the one that was asked. */
-export function slotRanges(reply: Reply, asked: Endpoint): readonly SlotRange[] {
+export function slotRanges(reply: Reply, asked: RedisEndpoint): readonly SlotRange[] {
   const ranges = Array.isArray(reply) ? reply.flatMap((entry: Reply) => slotRange(entry, asked)) : [];
   if (ranges.length === 0) throw new Error('The node has no slots: it belongs to no cluster');
   return ranges;
 }
 
-function slotRange(entry: Reply, asked: Endpoint): readonly SlotRange[] {
+function slotRange(entry: Reply, asked: RedisEndpoint): readonly SlotRange[] {
   if (!isList(entry)) return [];
   const [first, last, master] = entry;
   if (!isList(master)) return [];
@@ -48,11 +48,11 @@ export interface Redirect {
   /** `ask`: for this command only, since the slot is on the move. */
   readonly kind: 'moved' | 'ask';
   readonly slot: number;
-  readonly to: Endpoint;
+  readonly to: RedisEndpoint;
 }
 
 /** Where a node sends us with a command; undefined if its error says something else. */
-export function redirectOf(error: unknown, asked: Endpoint): Redirect | undefined {
+export function redirectOf(error: unknown, asked: RedisEndpoint): Redirect | undefined {
   if (!(error instanceof RedisReplyError)) return undefined;
   const parts = /^(?<kind>MOVED|ASK) (?<slot>\d+) (?<host>.*):(?<port>\d+)$/.exec(error.message)?.groups;
   if (parts === undefined) return undefined;

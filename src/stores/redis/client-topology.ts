@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { KeymuxError } from '../../core/errors.js';
-import type { Endpoint } from './client-address.js';
+import type { RedisEndpoint } from '../../core/redis-address.js';
 import { answerOf, type Connection } from './client-connection.js';
 import { within } from './client-deadline.js';
 import { clientClosed, faultOf, notConnected } from './client-errors.js';
@@ -12,12 +12,12 @@ import type { Reply } from './client.js';
 export interface ClusterOptions {
   readonly address: string;
   /** Some nodes; the others are learned. */
-  readonly seeds: readonly Endpoint[];
-  readonly open: (endpoint: Endpoint) => Promise<Connection>;
+  readonly seeds: readonly RedisEndpoint[];
+  readonly open: (endpoint: RedisEndpoint) => Promise<Connection>;
 }
 
 export interface Node {
-  readonly endpoint: Endpoint;
+  readonly endpoint: RedisEndpoint;
   readonly link: Link;
 }
 
@@ -80,7 +80,7 @@ export class Topology {
     throw notConnected(this.#options.address, this.#fault);
   }
 
-  nodeAt(endpoint: Endpoint): Node {
+  nodeAt(endpoint: RedisEndpoint): Node {
     this.#refuseIfClosed();
     const name = nameOf(endpoint);
     const known = this.#nodes.get(name);
@@ -112,12 +112,12 @@ export class Topology {
     return () => this.#learnedListeners.delete(listener);
   }
 
-  isMaster(endpoint: Endpoint): boolean {
+  isMaster(endpoint: RedisEndpoint): boolean {
     return this.#nodes.has(nameOf(endpoint));
   }
 
   /** Another one with each call. A seed only while nothing is known: it may be known by another name. */
-  nextMaster(): Endpoint {
+  nextMaster(): RedisEndpoint {
     const known = this.#known();
     return this.#next(known.length === 0 ? this.#options.seeds : known);
   }
@@ -133,13 +133,13 @@ export class Topology {
     if (this.#closing.signal.aborted) throw clientClosed(this.#options.address);
   }
 
-  #known(): readonly Endpoint[] {
+  #known(): readonly RedisEndpoint[] {
     return [...this.#nodes.values()].map(({ endpoint }) => endpoint);
   }
 
-  #next(endpoints: readonly Endpoint[]): Endpoint {
+  #next(endpoints: readonly RedisEndpoint[]): RedisEndpoint {
     this.#turn += 1;
-    return endpoints[this.#turn % endpoints.length] as Endpoint;
+    return endpoints[this.#turn % endpoints.length] as RedisEndpoint;
   }
 
   #keep(): void {
@@ -187,7 +187,7 @@ export class Topology {
     throw fault;
   }
 
-  async #ask(endpoint: Endpoint): Promise<Reply> {
+  async #ask(endpoint: RedisEndpoint): Promise<Reply> {
     const link = this.#nodes.get(nameOf(endpoint))?.link;
     if (link?.isReady === true) return link.send(COMMAND, ANSWER_MS, true);
     const connection = await this.#options.open(endpoint);
@@ -213,6 +213,6 @@ export class Topology {
   }
 }
 
-function nameOf({ host, port }: Endpoint): string {
+function nameOf({ host, port }: RedisEndpoint): string {
   return `${host}:${String(port)}`;
 }
