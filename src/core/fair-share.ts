@@ -76,6 +76,21 @@ function leftAt({ at, left, fallPerMs }: LastAnswer, index: number, now: number,
   return Math.max(0, Math.floor((left[index] ?? 0) - fallen));
 }
 
+/**
+ * Whether others may have spent all of a window since the answer: a longer one was empty then, so that all who want
+ * more waited for the same moment, and this member was not to ask before it.
+ */
+function mayBurst(
+  windows: readonly QuotaWindow[],
+  { at, left }: LastAnswer,
+  { perMs }: QuotaWindow,
+  lostAt: number,
+): boolean {
+  return windows.some(
+    (longer, index) => longer.perMs > perMs && left[index] === 0 && lostAt - at < 2 * longer.perMs,
+  );
+}
+
 export interface AloneLimit {
   readonly permits: number;
   /** When the limit becomes the plain share; `now` or earlier: it is that. */
@@ -95,7 +110,8 @@ export function aloneLimits(windows: readonly QuotaWindow[], farewell: Farewell,
     const share = fairShare(window.requests, place);
     const until = window.calendar === undefined ? lostAt + window.perMs : nextReset(window.calendar, lostAt);
     if (now >= until || answer === undefined) return { permits: share, until: now };
-    const part = fairShare(leftAt(answer, index, lostAt), place);
+    const left = mayBurst(windows, answer, window, lostAt) ? 0 : leftAt(answer, index, lostAt);
+    const part = fairShare(left, place);
     return { permits: Math.min(share, (own[index] ?? 0) + part), until };
   });
 }

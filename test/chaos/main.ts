@@ -1,4 +1,7 @@
 /** The command line of the chaos suite. */
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { whyNoHosts } from './hosts.js';
 import { judge } from './judge.js';
@@ -110,10 +113,14 @@ async function play(orders: Orders, signal: AbortSignal): Promise<boolean> {
 
 async function playOne(plan: Plan, signal: AbortSignal): Promise<boolean> {
   try {
-    const verdict = judge(await run(plan, { log: (text) => console.log(`  ${text}`), signal }));
+    const evidence = await run(plan, { log: (text) => console.log(`  ${text}`), signal });
+    const verdict = judge(evidence);
     console.log(reportText(plan, verdict));
-    if (verdict.problems.length > 0) console.log(`  To do the same again: ${replayCommand(plan)}`);
-    return verdict.problems.length === 0;
+    if (verdict.problems.length === 0) return true;
+    const file = join(tmpdir(), `keymux-chaos-${plan.scenario}-${plan.store}-${plan.seed}.json`);
+    writeFileSync(file, JSON.stringify(evidence, undefined, 1));
+    console.log(`  All that was seen: ${file}\n  To do the same again: ${replayCommand(plan)}`);
+    return false;
   } catch (error) {
     if (signal.aborted) throw error;
     console.log(`  FAILED: ${(error as Error).message}\n  To do the same again: ${replayCommand(plan)}`);

@@ -47,6 +47,14 @@ describe('the limits of a member that is alone', () => {
     expect(aloneLimits([WINDOW], { ...farewell, answer: nothing }, 5_500)).toMatchObject([{ permits: 2 }]);
   });
 
+  it('are what was spent where all waited for a longer window to free permits', () => {
+    const long = { requests: 50, perMs: 2_000 };
+    const alone = { ...farewell, own: [2, 6], answer: { at: 2_000, left: [3, 0], fallPerMs: [0, 0] } };
+    expect(aloneLimits([WINDOW, long], alone, 5_500)).toMatchObject([{ permits: 2 }, { permits: 6 }]);
+    const later = { ...alone, lostAt: 6_000 };
+    expect(aloneLimits([WINDOW, long], later, 6_000)).toMatchObject([{ permits: 4 }, { permits: 6 }]);
+  });
+
   it('hold until the next reset of a calendar window', () => {
     const calendar = { unit: 'day', at: '00:00', timeZone: 'UTC' } as const;
     const day = { requests: 10, perMs: 86_400_000, calendar };
