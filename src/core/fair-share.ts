@@ -32,6 +32,8 @@ export interface Farewell {
   readonly own: readonly number[];
   /** Absent: the store never said what was left. */
   readonly answer?: LastAnswer;
+  /** See `Hearsay`. Default: never. */
+  readonly scarceUntil?: readonly number[];
   readonly place: Place;
 }
 
@@ -39,8 +41,8 @@ export interface Farewell {
 export interface Hearsay {
   /** When it was heard of for the second time, so that it was seen how fast others spend; Infinity before that. */
   readonly since: number;
-  /** In each window: when nothing was left, or no request was served; 0 for never. */
-  readonly emptyAt: readonly number[];
+  /** In each window: until then others are likely to take what is left, for it was spent up lately; 0 for never. */
+  readonly scarceUntil: readonly number[];
 }
 
 /** A member that has watched a bucket for less than that does not know yet how fast others spend. */
@@ -49,6 +51,34 @@ const YOUNG_MS = 1_000;
 const CAREFULLY = 2;
 /** A limit that was spent up within the last five windows is likely to be spent up again. At least, at most: milliseconds. */
 const MEMORY = { windows: 5, leastMs: 5_000, mostMs: 120_000 };
+
+function memoryMs({ perMs }: QuotaWindow): number {
+  return Math.min(MEMORY.mostMs, Math.max(MEMORY.leastMs, MEMORY.windows * perMs));
+}
+
+/** Takes up an answer. Where a window is empty all wait for the same moment, and may then spend up the shorter ones at once. */
+export function scarcity(
+  windows: readonly QuotaWindow[],
+  before: readonly number[],
+  { at, left }: Pick<LastAnswer, 'at' | 'left'>,
+): readonly number[] {
+  return windows.map(({ perMs }, index) => {
+    const empty = windows.filter((window, other) => left[other] === 0 && window.perMs >= perMs);
+    return Math.max(before[index] ?? 0, ...empty.map((window) => at + memoryMs(window)));
+  });
+}
+
+/** Takes up that a request was not served though others may have been: whatever was left last, it is taken for spent. */
+export function scarcityAfterShortage(
+  windows: readonly QuotaWindow[],
+  before: readonly number[],
+  at: number,
+): readonly number[] {
+  const shortestMs = Math.min(...windows.map(({ perMs }) => perMs));
+  return windows.map((window, index) =>
+    window.perMs === shortestMs ? at + memoryMs(window) : (before[index] ?? 0),
+  );
+}
 
 /**
  * How many permits a member spends, in all, while it is open whether the store is lost, or only it alone does not hear
@@ -62,11 +92,9 @@ export function doubtfulPermits(
   now: number,
 ): number {
   if (answer === undefined || lostAt - hearsay.since < YOUNG_MS) return 0;
-  const parts = windows.map(({ perMs }, index) => {
-    const emptyMs = lostAt - (hearsay.emptyAt[index] ?? 0);
-    const memoryMs = Math.min(MEMORY.mostMs, Math.max(MEMORY.leastMs, MEMORY.windows * perMs));
-    return emptyMs < memoryMs ? 0 : fairShare(leftAt(answer, index, now, CAREFULLY), place);
-  });
+  const parts = windows.map((_window, index) =>
+    lostAt < (hearsay.scarceUntil[index] ?? 0) ? 0 : fairShare(leftAt(answer, index, now, CAREFULLY), place),
+  );
   return Math.min(Number.MAX_SAFE_INTEGER, ...parts);
 }
 
@@ -74,21 +102,6 @@ export function doubtfulPermits(
 function leftAt({ at, left, fallPerMs }: LastAnswer, index: number, now: number, times = 1): number {
   const fallen = times * Math.max(0, fallPerMs[index] ?? 0) * Math.max(0, now - at);
   return Math.max(0, Math.floor((left[index] ?? 0) - fallen));
-}
-
-/**
- * Whether others may have spent all of a window since the answer: a longer one was empty then, so that all who want
- * more waited for the same moment, and this member was not to ask before it.
- */
-function mayBurst(
-  windows: readonly QuotaWindow[],
-  { at, left }: LastAnswer,
-  { perMs }: QuotaWindow,
-  lostAt: number,
-): boolean {
-  return windows.some(
-    (longer, index) => longer.perMs > perMs && left[index] === 0 && lostAt - at < 2 * longer.perMs,
-  );
 }
 
 export interface AloneLimit {
@@ -100,18 +113,19 @@ export interface AloneLimit {
 /**
  * The limit of each window for a member that is alone. As long as what was spent before the loss may still count, the
  * members together keep to what was left; from then on each has its share of the whole. The sum over all members
- * never exceeds the limit in any rolling window, given that each one's last answer was the latest. Where others were
- * granted `g` permits after that, and it was not seen to fall so fast, a member exceeds its part by at most its share
- * of `g`, until `until`.
+ * never exceeds the limit in any rolling window, given that each one's last answer was the latest. Of a window that was
+ * spent up lately nothing counts as left: who asked last knows nothing of what others took since. Elsewhere, where
+ * others were granted `g` permits after the answer, and it was not seen to fall so fast, a member exceeds its part by
+ * at most its share of `g`, until `until`.
  */
 export function aloneLimits(windows: readonly QuotaWindow[], farewell: Farewell, now: number): AloneLimit[] {
-  const { lostAt, own, answer, place } = farewell;
+  const { lostAt, own, answer, place, scarceUntil = [] } = farewell;
   return windows.map((window, index) => {
     const share = fairShare(window.requests, place);
     const until = window.calendar === undefined ? lostAt + window.perMs : nextReset(window.calendar, lostAt);
     if (now >= until || answer === undefined) return { permits: share, until: now };
-    const left = mayBurst(windows, answer, window, lostAt) ? 0 : leftAt(answer, index, lostAt);
-    const part = fairShare(left, place);
+    const isScarce = lostAt < (scarceUntil[index] ?? 0);
+    const part = isScarce ? 0 : fairShare(leftAt(answer, index, lostAt), place);
     return { permits: Math.min(share, (own[index] ?? 0) + part), until };
   });
 }

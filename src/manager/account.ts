@@ -1,5 +1,5 @@
 /** What one thread knows and holds of a bucket that it leases from. */
-import { fallSince } from '../core/fair-share.js';
+import { fallSince, scarcity, scarcityAfterShortage } from '../core/fair-share.js';
 import type { Farewell, Hearsay, LastAnswer } from '../core/fair-share.js';
 import { arrivalSlackMs } from '../core/quota.js';
 import type { QuotaWindow } from '../core/quota.js';
@@ -98,10 +98,10 @@ export function noteAnswer(account: Account, grant: LeaseGrant, own: LocalPermit
   const { granted, leftInWindows: left } = grant;
   account.left = { permits: grant.left, knownUntil: at + account.shortestMs };
   account.answer = { at, left, fallPerMs: fallSince(account.answer, { at, left }, granted) };
-  const { since, emptyAt } = account.hearsay ?? {};
+  const { since, scarceUntil = [] } = account.hearsay ?? {};
   account.hearsay = {
     since: since === undefined ? Number.POSITIVE_INFINITY : Math.min(since, at),
-    emptyAt: left.map((permits, index) => (permits === 0 ? at : (emptyAt?.[index] ?? 0))),
+    scarceUntil: scarcity(account.bucket.windows, scarceUntil, { at, left }),
   };
   if (at >= account.guardedUntil) account.farewell = undefined;
   account.heldThen = granted;
@@ -110,10 +110,12 @@ export function noteAnswer(account: Account, grant: LeaseGrant, own: LocalPermit
   if (!account.countsAlong && granted > 0) account.granted = withGrant(account.granted, grant);
 }
 
-/** A request was not served though others may have been: whatever was left last, it is taken for spent. */
+/** A request was not served though others may have been. */
 export function noteShortage(account: Account, at: number): void {
   const { bucket, hearsay } = account;
-  if (hearsay !== undefined) account.hearsay = { ...hearsay, emptyAt: bucket.windows.map(() => at) };
+  if (hearsay === undefined) return;
+  const scarceUntil = scarcityAfterShortage(bucket.windows, hearsay.scarceUntil, at);
+  account.hearsay = { ...hearsay, scarceUntil };
 }
 
 /** Of many, neighbours become one, dated to the later. */

@@ -222,7 +222,9 @@ export class LeasedPermits implements PermitSource {
   /** Whether others have yet to tell what they spent, so that nothing was granted. */
   #heedCaution(account: Account, { cautiousUntil }: LeaseGrant): boolean {
     const { store, fleet } = this.#context;
-    if (cautiousUntil <= store.now()) return false;
+    const now = store.now();
+    if (cautiousUntil <= now) return false;
+    this.#share.beginCaution(account, now);
     account.cautiousUntil = cautiousUntil;
     fleet.noteCaution(cautiousUntil);
     return true;

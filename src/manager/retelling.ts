@@ -1,6 +1,6 @@
 /** Tells a store what this process spent without a lease, and all that it spent where the store forgot it. */
 import { REUNION_MS } from '../core/fleet.js';
-import type { Store } from '../core/ports.js';
+import type { MaybePromise, Store } from '../core/ports.js';
 import type { Account } from './account.js';
 import type { LocalPermits } from './local-permits.js';
 import { questionFor } from './permits.js';
@@ -36,6 +36,7 @@ export class Retelling {
     // Nothing that forgets is only silent for so short a time; a lease would tell of it.
     const forgotten = link.isInDoubt ? [] : await this.#forgottenOf(accounts);
     for (const account of forgotten) this.#begin(account);
+    if (forgotten.length > 0) await this.#makeAnew(forgotten);
     await untold.tell((charges) => {
       const cautionMs = forgotten.length > 0 || now() < fleet.reunionUntil ? REUNION_MS : 0;
       return store.charge(charges, { cautionMs });
@@ -54,7 +55,9 @@ export class Retelling {
     if (account === undefined || link.isLost || store.now() < account.cautiousUntil) return;
     try {
       if (await link.ask(() => this.#isRemembered(account))) return;
-      for (const each of used) await this.retell(each);
+      await this.retell(account);
+      for (const other of used)
+        if (!(await link.ask(() => this.#isRemembered(other)))) await this.retell(other);
     } catch (error) {
       onTrouble(error);
     }
@@ -62,12 +65,20 @@ export class Retelling {
 
   /** The store lost what it knew of a bucket, and is told anew. */
   async retell(account: Account): Promise<void> {
-    const { store, link } = this.#context;
+    const { link, share, store } = this.#context;
+    share.beginCaution(account, store.now());
     this.#begin(account);
-    const { name, windows } = account.bucket;
-    const nothing = { bucket: name, windows, leaseId: 'none', permits: 0, countedAt: store.now() };
-    await link.ask(() => store.charge([nothing], { cautionMs: REUNION_MS }));
+    await link.ask(() => this.#makeAnew([account]));
     await this.#tell(REUNION_MS);
+  }
+
+  /** The store knows these buckets again, and that it does not know all yet, also where nothing of them was spent. */
+  #makeAnew(accounts: readonly Account[]): MaybePromise<void> {
+    const { store } = this.#context;
+    const charges = accounts.map(({ bucket: { name, windows } }) => {
+      return { bucket: name, windows, leaseId: 'none', permits: 0, countedAt: store.now() };
+    });
+    return store.charge(charges, { cautionMs: REUNION_MS });
   }
 
   /** A permit was spent after all when the lease that it was counted under had ended. */

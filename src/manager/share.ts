@@ -72,13 +72,29 @@ export class Share {
 
   /** How things stood when the store was lost; from then on this process keeps to its share of that bucket. */
   begin(account: Account, now: number): Farewell {
-    const { fleet, link } = this.#context;
+    const { link } = this.#context;
     const { farewell, answer } = account;
     const lostAt = link.lostAt ?? now;
     // Lost once more: what was heard since the last time counts.
     const isOver = farewell !== undefined && link.lostAt !== undefined && lostAt > farewell.lostAt;
     if (isOver && answer !== undefined && answer.at > farewell.lostAt) account.farewell = undefined;
-    return (account.farewell ??= { lostAt, ...this.#known(account, now), place: fleet.place });
+    return (account.farewell ??= this.#farewell(account, lostAt, now));
+  }
+
+  /**
+   * The store is not lost, but others have yet to tell what they spent. Where all leased as they liked until now,
+   * nobody may rely on its share for what is spent already.
+   */
+  beginCaution(account: Account, now: number): void {
+    const { fleet } = this.#context;
+    if (now < Math.max(account.cautiousUntil, fleet.reunionUntil)) return;
+    account.farewell = this.#farewell(account, now, now);
+  }
+
+  #farewell(account: Account, lostAt: number, now: number): Farewell {
+    const { hearsay } = account;
+    const scarcity = hearsay === undefined ? {} : { scarceUntil: hearsay.scarceUntil };
+    return { lostAt, ...this.#known(account, now), ...scarcity, place: this.#context.fleet.place };
   }
 
   /**

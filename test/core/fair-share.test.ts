@@ -1,4 +1,11 @@
-import { aloneLimits, doubtfulPermits, fairShare, fallSince } from '#keymux/core/fair-share.js';
+import {
+  aloneLimits,
+  doubtfulPermits,
+  fairShare,
+  fallSince,
+  scarcity,
+  scarcityAfterShortage,
+} from '#keymux/core/fair-share.js';
 import { batchTtlMs, leaseSize, mostAhead, nextAhead } from '#keymux/core/lease-size.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -47,12 +54,13 @@ describe('the limits of a member that is alone', () => {
     expect(aloneLimits([WINDOW], { ...farewell, answer: nothing }, 5_500)).toMatchObject([{ permits: 2 }]);
   });
 
-  it('are what was spent where all waited for a longer window to free permits', () => {
-    const long = { requests: 50, perMs: 2_000 };
-    const alone = { ...farewell, own: [2, 6], answer: { at: 2_000, left: [3, 0], fallPerMs: [0, 0] } };
-    expect(aloneLimits([WINDOW, long], alone, 5_500)).toMatchObject([{ permits: 2 }, { permits: 6 }]);
-    const later = { ...alone, lostAt: 6_000 };
-    expect(aloneLimits([WINDOW, long], later, 6_000)).toMatchObject([{ permits: 4 }, { permits: 6 }]);
+  it('are what was spent, where others are likely to have taken what was left', () => {
+    const scarce = { ...farewell, scarceUntil: [5_001] };
+    expect(aloneLimits([WINDOW], scarce, 5_500)).toEqual([{ permits: 2, until: 6_000 }]);
+    expect(aloneLimits([WINDOW], scarce, 6_000)).toMatchObject([{ permits: 5 }]);
+    expect(aloneLimits([WINDOW], { ...farewell, scarceUntil: [5_000] }, 5_500)).toMatchObject([
+      { permits: 4 },
+    ]);
   });
 
   it('hold until the next reset of a calendar window', () => {
@@ -157,7 +165,7 @@ describe('what is spent while it is open whether the store is lost', () => {
   const place = { size: 4, rank: 3 };
   const answer = { at: 1_000_000, left: [40, 42], fallPerMs: [0, 0] };
   const farewell = { lostAt: 1_000_000, own: [9, 9], answer, place };
-  const hearsay = { since: 900_000, emptyAt: [0, 0] };
+  const hearsay = { since: 900_000, scarceUntil: [0, 0] };
 
   it('is the share of what was left, in the tightest window', () => {
     expect(doubtfulPermits(WINDOWS, farewell, hearsay, 1_000_000)).toBe(10);
@@ -172,11 +180,10 @@ describe('what is spent while it is open whether the store is lost', () => {
   });
 
   it('is nothing of a limit that was spent up lately, or that is hardly known', () => {
-    const emptied = (agoMs: number) => ({ ...hearsay, emptyAt: [1_000_000 - agoMs, 0] });
-    expect(doubtfulPermits(WINDOWS, farewell, emptied(4_999), 1_000_000)).toBe(0);
-    expect(doubtfulPermits(WINDOWS, farewell, emptied(5_000), 1_000_000)).toBe(10);
-    const minute = { ...hearsay, emptyAt: [0, 1_000_000 - 119_999] };
-    expect(doubtfulPermits(WINDOWS, farewell, minute, 1_000_000)).toBe(0);
+    const until = (scarceUntil: number[]) => ({ ...hearsay, scarceUntil });
+    expect(doubtfulPermits(WINDOWS, farewell, until([1_000_001, 0]), 1_000_000)).toBe(0);
+    expect(doubtfulPermits(WINDOWS, farewell, until([1_000_000, 0]), 1_000_000)).toBe(10);
+    expect(doubtfulPermits(WINDOWS, farewell, until([0, 1_000_001]), 1_000_000)).toBe(0);
     expect(doubtfulPermits(WINDOWS, farewell, { ...hearsay, since: 999_500 }, 1_000_000)).toBe(0);
     const { lostAt, own } = farewell;
     expect(doubtfulPermits(WINDOWS, { lostAt, own, place }, hearsay, 1_000_000)).toBe(0);
@@ -184,6 +191,27 @@ describe('what is spent while it is open whether the store is lost', () => {
 
   it('is nothing where a window was not spoken of', () => {
     const silent = { ...farewell, answer: { at: 1_000_000, left: [], fallPerMs: [] } };
-    expect(doubtfulPermits(WINDOWS, silent, { since: 0, emptyAt: [] }, 1_000_000)).toBe(0);
+    expect(doubtfulPermits(WINDOWS, silent, { since: 0, scarceUntil: [] }, 1_000_000)).toBe(0);
+  });
+});
+
+describe('how long a window is taken for scarce', () => {
+  const day = { requests: 1_000, perMs: 86_400_000 };
+  const minute = { requests: 30, perMs: 60_000 };
+  const windows = [day, minute, WINDOW];
+
+  it('is five windows after it was empty, five seconds at least, two minutes at most, with all shorter windows', () => {
+    expect(scarcity(windows, [], { at: 1_000, left: [1, 2, 0] })).toEqual([0, 0, 6_000]);
+    expect(scarcity(windows, [], { at: 1_000, left: [1, 0, 5] })).toEqual([0, 121_000, 121_000]);
+    expect(scarcity(windows, [], { at: 1_000, left: [0, 1, 5] })).toEqual([121_000, 121_000, 121_000]);
+  });
+
+  it('is not shortened by another answer', () => {
+    expect(scarcity(windows, [0, 9_000, 9_000], { at: 1_000, left: [1, 1, 0] })).toEqual([0, 9_000, 9_000]);
+  });
+
+  it('counts anew for the shortest window where a request was not served', () => {
+    expect(scarcityAfterShortage(windows, [7, 8, 9], 1_000)).toEqual([7, 8, 6_000]);
+    expect(scarcityAfterShortage(windows, [], 1_000)).toEqual([0, 0, 6_000]);
   });
 });
