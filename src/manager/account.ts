@@ -20,9 +20,8 @@ export interface Account {
   waiting: Waiting[] | undefined;
   answer: LastAnswer | undefined;
   hearsay: Hearsay | undefined;
-  /** The table's position at that answer, and what of its grant was not given back. */
+  /** The table's position after the permits that were granted with that answer. */
   positionThen: number;
-  heldThen: number;
   /** What was granted, in ascending order, where the process does not count along. */
   granted: readonly Granted[];
   /** Present while this process keeps to its share. */
@@ -69,7 +68,6 @@ export function newAccount(bucket: Bucket): Account {
     answer: undefined,
     hearsay: undefined,
     positionThen: 0,
-    heldThen: 0,
     granted: [],
     farewell: undefined,
     cautiousUntil: 0,
@@ -104,9 +102,8 @@ export function noteAnswer(account: Account, grant: LeaseGrant, own: LocalPermit
     scarceUntil: scarcity(account.bucket.windows, scarceUntil, { at, left }),
   };
   if (at >= account.guardedUntil) account.farewell = undefined;
-  account.heldThen = granted;
   const position = countAlong(account, own, (table) => table.noteAnswer(account.bucket, grant.left, granted));
-  account.positionThen = position ?? 0;
+  account.positionThen = (position ?? 0) + granted;
   if (!account.countsAlong && granted > 0) account.granted = withGrant(account.granted, grant);
 }
 

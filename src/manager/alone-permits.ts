@@ -46,7 +46,7 @@ export class AlonePermits {
     return { permit, spent };
   }
 
-  /** Where no time helps, the store may: it is looked for so often. */
+  /** The store may be back sooner than the share has anything left: it is looked for so often. */
   #retryAt(
     bucket: Bucket,
     windows: readonly QuotaWindow[],
@@ -57,6 +57,6 @@ export class AlonePermits {
     const until = Math.max(now, ...aloneLimits(windows, farewell, now).map((limit) => limit.until));
     const shares = aloneLimits(windows, farewell, until).map((limit) => limit.permits);
     const soonest = Math.min(retryAt, Math.max(until, this.#own.nextAt(bucket, now, shares)));
-    return Number.isFinite(soonest) ? soonest : now + LONGEST_RETRY_MS;
+    return Math.min(soonest, now + LONGEST_RETRY_MS);
   }
 }

@@ -270,8 +270,8 @@ export class LeasedPermits implements PermitSource {
       slackMs,
       sendBefore,
       onEnd: (spent, countedAt) => {
-        if (spent === 0) account.heldThen = Math.max(0, account.heldThen - 1);
-        else if (countedAt > sendBefore + slackMs) this.#retelling.tellLate(account.bucket, countedAt);
+        if (spent > 0 && countedAt > sendBefore + slackMs)
+          this.#retelling.tellLate(account.bucket, countedAt);
         const settlement = { bucket: account.bucket.name, leaseId, spent, countedAt, returned: 1 - spent };
         this.#settlements.add(settlement, { isWhole: batch.granted === 1 });
       },
@@ -332,7 +332,6 @@ export class LeasedPermits implements PermitSource {
     account.batch = undefined;
     account.ahead = nextAhead(account.ahead, false);
     const { leaseId, unspent } = batch;
-    account.heldThen = Math.max(0, account.heldThen - unspent);
     const settlement = { bucket: account.bucket.name, leaseId, spent: 0, countedAt: 0, returned: unspent };
     this.#settlements.add(settlement, { isWhole: unspent === batch.granted });
   }

@@ -173,10 +173,10 @@ export class Share {
    * nothing of it where the process does not count along.
    */
   #known(account: Account, now: number): Pick<Farewell, 'own' | 'answer'> {
-    const { bucket, answer, positionThen, heldThen } = account;
+    const { bucket, answer, batch, positionThen } = account;
     if (answer === undefined) return this.#knownByOthers(account, now);
     const used = countAlong(account, this.#context.own, (own) => own.usedBefore(bucket, positionThen, now));
-    return { own: (used ?? []).map((permits) => permits + heldThen), answer };
+    return { own: (used ?? []).map((permits) => permits + (batch?.unspent ?? 0)), answer };
   }
 
   /** Another thread of this process may have asked. */

@@ -50,8 +50,11 @@ export interface Verdict {
 export const DELAY_BOUND_MS = 50;
 /** A loaded machine delays requests for reasons of its own. */
 export const DELAY_MARGIN_MS = 200;
-/** A key that was free for less than this was never really to be had: news of it take their time. */
-const REACTION_MS = 250;
+/**
+ * A key that was free for less than this was never really to be had: news of it take their time, and the simulator
+ * tells, as providers do, in whole seconds when there is something left again.
+ */
+const REACTION_MS = 1_250;
 /** Of the limit, once the storm is over and all want more than there is. On a starved machine they cannot take more. */
 const LEAST_THROUGHPUT = 0.6;
 export const RECOVERY_WITHIN_MS = 10_000;
