@@ -49,6 +49,8 @@ export interface Hearsay {
 const YOUNG_MS = 1_000;
 /** The fall is an average; in doubt it is taken for so many times as fast. */
 const CAREFULLY = 2;
+/** This part of a limit is left, in doubt, to those that may be leasing: a sudden rush is seen by none of them at once. */
+const RESERVE = 0.5;
 /** A limit that was spent up within the last five windows is likely to be spent up again. At least, at most: milliseconds. */
 const MEMORY = { windows: 5, leastMs: 5_000, mostMs: 120_000 };
 
@@ -82,8 +84,8 @@ export function scarcityAfterShortage(
 
 /**
  * How many permits a member spends, in all, while it is open whether the store is lost, or only it alone does not hear
- * of it, so that the others go on leasing: its part of what was left, less what fell since. Nothing where others
- * would take that anyway: of a limit that was spent up lately, or that it hardly knows.
+ * of it, so that the others go on leasing: its part of what was left, less what fell since, and less a reserve.
+ * Nothing where others would take that anyway: of a limit that was spent up lately, or that it hardly knows.
  */
 export function doubtfulPermits(
   windows: readonly QuotaWindow[],
@@ -92,9 +94,11 @@ export function doubtfulPermits(
   now: number,
 ): number {
   if (answer === undefined || lostAt - hearsay.since < YOUNG_MS) return 0;
-  const parts = windows.map((_window, index) =>
-    lostAt < (hearsay.scarceUntil[index] ?? 0) ? 0 : fairShare(leftAt(answer, index, now, CAREFULLY), place),
-  );
+  const parts = windows.map(({ requests }, index) => {
+    if (lostAt < (hearsay.scarceUntil[index] ?? 0)) return 0;
+    const left = leftAt(answer, index, now, CAREFULLY) - Math.ceil(requests * RESERVE);
+    return fairShare(Math.max(0, left), place);
+  });
   return Math.min(Number.MAX_SAFE_INTEGER, ...parts);
 }
 
