@@ -13,7 +13,7 @@ import type { ResponseHead } from '../providers/response-head.js';
 import { hasBody } from '../providers/rule-match.js';
 import { whyCut } from '../providers/whole-answer.js';
 import { Blame } from './blame.js';
-import type { Events } from './events.js';
+import type { Events, RequestEvent } from './events.js';
 import { Lease } from './lease.js';
 import type { Member } from './members.js';
 import type { Pool, Shut } from './pool.js';
@@ -95,6 +95,8 @@ export class Exchange {
   #waitedMs = 0;
   #patience: Patience;
   #blame: Blame | undefined;
+  /** When the first attempt failed. */
+  #failedAt: number | undefined;
   /** How the provider stood when it began to answer well: its strikes before that, its version after. */
   #strikes = 0;
   #version: number | undefined;
@@ -174,6 +176,7 @@ export class Exchange {
   aborted(lease: Lease): void {
     lease.report(ABORTED);
     lease.end();
+    this.#tellEnd('aborted', lease);
   }
 
   #isWorthCollecting(head: ResponseHead, verdict: Outcome | 'needs-body'): boolean {
@@ -184,10 +187,12 @@ export class Exchange {
 
   #leaseOrRefusal(result: Lease | Shut): Lease | Refusal {
     if (result instanceof Lease) {
+      result.request = this;
       this.#attempts += 1;
       this.#patience = result.member.provider.retry;
       return result;
     }
+    this.#tellEnd('refused');
     return this.#refuse(result);
   }
 
@@ -196,10 +201,15 @@ export class Exchange {
     const isAnswered = outcome.kind === 'success' || outcome.kind === 'bad-request';
     if (isAnswered) return this.#delivered(lease, outcome);
     lease.report(this.#withCircumstances(lease, outcome));
-    if (outcome.kind === 'aborted') return DELIVER;
+    if (outcome.kind === 'aborted') {
+      this.#tellEnd('aborted', lease);
+      return DELIVER;
+    }
+    this.#failedAt ??= this.#context.now();
     this.#blameKey(lease, outcome);
     if (!this.#mayRepeat(lease, outcome)) {
       this.#settleBlame();
+      this.#tellEnd('failed', lease);
       return undeliverable ?? this.#deliver(lease);
     }
     const isTrouble = !REFUSED_BEFORE_PROCESSING.has(outcome.kind);
@@ -216,7 +226,26 @@ export class Exchange {
     lease.report(outcome);
     this.#version = verdicts.providerVersion(lease.member);
     this.#blame?.clear();
+    this.#tellEnd('answered', lease);
     return this.#deliver(lease);
+  }
+
+  #tellEnd(end: RequestEvent['end'], lease?: Lease): void {
+    const { events, now } = this.#context;
+    if (!events.isHeard('request')) return;
+    const at = now();
+    const isRescued = end === 'answered' && this.#failedAt !== undefined;
+    events.emit('request', {
+      requestId: this.requestId,
+      service: this.#pool.service,
+      end,
+      ...(lease === undefined ? {} : { provider: lease.provider, key: lease.keyId }),
+      attempts: this.#attempts,
+      durationMs: at - this.#startedAt,
+      ...(isRescued ? { rescuedAfterMs: at - (this.#failedAt ?? at) } : {}),
+      waitedMs: this.#waitedMs,
+      at,
+    });
   }
 
   #deliver(lease: Lease, headers?: Readonly<Record<string, string>>): Step {
@@ -255,8 +284,10 @@ export class Exchange {
     if (!(next instanceof Lease)) return this.#giveUp(lease, outcome, next, undeliverable);
     if (this.#facts.signal?.aborted === true) {
       next.cancel();
+      this.#tellEnd('aborted', lease);
       return DELIVER;
     }
+    next.request = this;
     this.#attempts += 1;
     this.#context.events.emit('failover', {
       requestId: this.requestId,
@@ -285,6 +316,7 @@ export class Exchange {
   /** The provider's own answer stands, told when a retry makes sense; a dead key's answer may hide that. */
   #giveUp(lease: Lease, outcome: Outcome, shut: Shut, undeliverable: Step | undefined): Step {
     const wasNoKey = this.#settleBlame();
+    this.#tellEnd('failed', lease);
     if (undeliverable !== undefined) return undeliverable;
     if (wasNoKey || outcome.kind === 'restricted') return this.#deliver(lease);
     const refusal = this.#refuse(shut);

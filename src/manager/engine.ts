@@ -378,6 +378,22 @@ export class Engine {
     if (outcome.kind === 'success') this.table.recordLatency(lease.member.rows.key, latencyMs);
     this.verdicts.apply(lease.member, outcome, lease.seen);
     this.roster.wake();
+    if (this.events.isHeard('attempt')) this.#tellAttempt(lease, outcome, latencyMs);
+  }
+
+  #tellAttempt(lease: Lease, { kind, status, evidence }: Outcome, latencyMs: number): void {
+    const { request, service, provider, keyId } = lease;
+    this.events.emit('attempt', {
+      ...(request === undefined ? {} : { requestId: request.requestId }),
+      service,
+      provider,
+      key: keyId,
+      outcome: kind,
+      ...(status === undefined ? {} : { status }),
+      ...(evidence === undefined ? {} : { evidence }),
+      latencyMs,
+      at: this.context.now(),
+    });
   }
 
   #recordEnd(lease: Lease): void {

@@ -1,4 +1,4 @@
-import { channel } from 'node:diagnostics_channel';
+import { channel, hasSubscribers } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { DeadlineSource, OutcomeKind } from '../core/outcome.js';
 
@@ -30,6 +30,10 @@ export interface KeymuxEvents {
   leader: { readonly change: 'began' | 'ceased'; readonly at: number };
   /** The configuration was read anew. */
   reloaded: { readonly keys: number; readonly at: number };
+  /** One attempt of a request ended: it was judged, or broke off. */
+  attempt: AttemptEvent;
+  /** A request ended for its caller: by an answer that was handed on, a refusal of ours, or an error. */
+  request: RequestEvent;
   /** Every key of a service was out and the caller was told so. */
   exhausted: { readonly service: string; readonly retryAt?: number; readonly at: number };
 }
@@ -42,6 +46,39 @@ export interface FailoverEvent {
   readonly reason: OutcomeKind;
   readonly status?: number;
   readonly attempt: number;
+  readonly at: number;
+}
+
+export interface AttemptEvent {
+  /** Absent for leases that the program holds itself. */
+  readonly requestId?: string;
+  readonly service: string;
+  readonly provider: string;
+  /** `provider/key`. */
+  readonly key: string;
+  readonly outcome: OutcomeKind;
+  readonly status?: number;
+  readonly evidence?: string;
+  /** From the selection of the key until the outcome was known. Milliseconds. */
+  readonly latencyMs: number;
+  readonly at: number;
+}
+
+export interface RequestEvent {
+  readonly requestId: string;
+  readonly service: string;
+  /** `answered`: by a provider, well or with what it blamed the caller for. `refused`: by keymux, no key was to be had. */
+  readonly end: 'answered' | 'failed' | 'refused' | 'aborted';
+  /** Who gave the answer, or was asked last. */
+  readonly provider?: string;
+  readonly key?: string;
+  readonly attempts: number;
+  /** From its first attempt until its end. Milliseconds. */
+  readonly durationMs: number;
+  /** From the first failed attempt until the success that followed; absent where none failed, or none followed. */
+  readonly rescuedAfterMs?: number;
+  /** For keys to return. Milliseconds. */
+  readonly waitedMs: number;
   readonly at: number;
 }
 
@@ -102,6 +139,11 @@ export class Events {
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
     this.#emitter.on(name, listener);
     return () => void this.#emitter.off(name, listener);
+  }
+
+  /** Whether anybody would be told; an event that costs something to make is not made for nobody. */
+  isHeard(name: EventName): boolean {
+    return this.#emitter.listenerCount(name) > 0 || hasSubscribers(`keymux:${name}`);
   }
 
   emit<Name extends EventName>(name: Name, event: KeymuxEvents[Name]): void {

@@ -49,6 +49,8 @@ export class Lease implements AsyncDisposable, Disposable {
   readonly startedAt: number;
   /** As in `Grant`. */
   readonly granted: number | undefined;
+  /** The request that it serves; absent where the program holds the lease itself. */
+  request: { readonly requestId: string } | undefined;
   readonly #owner: LeaseOwner;
   readonly #renew: Grant['renew'];
   #permit: Permit;
@@ -68,6 +70,7 @@ export class Lease implements AsyncDisposable, Disposable {
     this.seen = seen;
     this.granted = granted;
     this.startedAt = startedAt;
+    this.request = undefined;
   }
 
   /**
