@@ -50,7 +50,7 @@ const YOUNG_MS = 1_000;
 /** The fall is an average; in doubt it is taken for so many times as fast. */
 const CAREFULLY = 2;
 /** This part of a limit is left, in doubt, to those that may be leasing: a sudden rush is seen by none of them at once. */
-const RESERVE = 0.5;
+const RESERVE = 0.25;
 /** A limit that was spent up within the last five windows is likely to be spent up again. At least, at most: milliseconds. */
 const MEMORY = { windows: 5, leastMs: 5_000, mostMs: 120_000 };
 

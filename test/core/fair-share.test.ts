@@ -163,16 +163,16 @@ describe('what is spent while it is open whether the store is lost', () => {
     { requests: 1_000, perMs: 60_000 },
   ];
   const place = { size: 4, rank: 3 };
-  const answer = { at: 1_000_000, left: [90, 542], fallPerMs: [0, 0] };
+  const answer = { at: 1_000_000, left: [65, 292], fallPerMs: [0, 0] };
   const farewell = { lostAt: 1_000_000, own: [9, 9], answer, place };
   const hearsay = { since: 900_000, scarceUntil: [0, 0] };
 
-  it('is the share of what was left above one half, in the tightest window', () => {
+  it('is the share of what was left above a quarter, in the tightest window', () => {
     expect(doubtfulPermits(WINDOWS, farewell, hearsay, 1_000_000)).toBe(10);
-    const tight = { ...farewell, answer: { ...answer, left: [90, 511] } };
+    const tight = { ...farewell, answer: { ...answer, left: [65, 261] } };
     expect(doubtfulPermits(WINDOWS, tight, hearsay, 1_000_000)).toBe(2);
-    const half = { ...farewell, answer: { ...answer, left: [50, 1_000] } };
-    expect(doubtfulPermits(WINDOWS, half, hearsay, 1_000_000)).toBe(0);
+    const quarter = { ...farewell, answer: { ...answer, left: [25, 1_000] } };
+    expect(doubtfulPermits(WINDOWS, quarter, hearsay, 1_000_000)).toBe(0);
   });
 
   it('falls on while that lasts, twice as fast as it fell', () => {

@@ -102,8 +102,8 @@ describe('a member that does not hear of the store', () => {
     await spend(permits, now, 4);
     advance(2_000);
     link.fallSilent();
-    // Of 36, 20 are left to those that may be leasing; of the other 16, a fourth.
-    expect(await takeAll(permits, now)).toBe(4);
+    // Of 36, 10 are left to those that may be leasing; of the other 26, a fourth; with the four before, its share is 10.
+    expect(await takeAll(permits, now)).toBe(6);
     expect(await permits.take(bucket, now())).toEqual({ retryAt: now() + 500 });
     // What it spent before is not spent again, nor is its share, if it goes on being silent for a while.
     advance(300);
@@ -134,16 +134,16 @@ describe('a member that does not hear of the store', () => {
     for (const { permits } of [one, other]) (await takeOne(permits, now()))!.giveBack();
     for (const { permits } of [one, other]) await permits.flush();
     for (const { link } of [one, other]) link.fallSilent();
-    expect(await takeAll(one.permits, now)).toBe(5);
-    expect(await takeAll(other.permits, now)).toBe(4);
+    expect(await takeAll(one.permits, now)).toBe(10);
+    expect(await takeAll(other.permits, now)).toBe(9);
     advance(300);
     // The first to return does not lease what the other one spent and has yet to tell.
     await one.link.comeBack(one.permits);
-    expect(store.charges.reduce((sum, { permits }) => sum + permits, 0)).toBe(5);
-    expect(await takeAll(one.permits, now)).toBe(10);
+    expect(store.charges.reduce((sum, { permits }) => sum + permits, 0)).toBe(10);
+    expect(await takeAll(one.permits, now)).toBe(5);
     await other.link.comeBack(other.permits);
     advance(500);
-    expect((await takeAll(one.permits, now)) + (await takeAll(other.permits, now))).toBe(11);
+    expect((await takeAll(one.permits, now)) + (await takeAll(other.permits, now))).toBe(6);
   });
 
   it('takes it for loss when that lasts, and counts what it spent', async () => {
@@ -152,11 +152,11 @@ describe('a member that does not hear of the store', () => {
     await spend(permits, now, 4);
     advance(2_000);
     link.fallSilent();
-    expect(await takeAll(permits, now)).toBe(8);
+    expect(await takeAll(permits, now)).toBe(13);
     link.lose();
     advance(500);
     // With the four before, that makes its share of the whole.
-    expect(await takeAll(permits, now)).toBe(8);
+    expect(await takeAll(permits, now)).toBe(3);
     advance(MINUTE_MS + 1_000);
     expect(await takeAll(permits, now)).toBe(20);
     await link.comeBack(permits);
@@ -187,8 +187,8 @@ describe('threads of a member that lost the store', () => {
     for (const { link } of threads) link.fallSilent();
     let spent = 0;
     for (const { permits } of threads) spent += await takeAll(permits, now);
-    // Of 34, 20 are left to those that may be leasing; half of the other 14.
-    expect(spent).toBe(7);
+    // Of 34, 10 are left to those that may be leasing; half of the other 24.
+    expect(spent).toBe(12);
   });
 });
 
