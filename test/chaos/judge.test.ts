@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { SILENCE_MS } from '#keymux/core/silence.js';
 import type { Arrival, Call, Evidence, Life, News } from './evidence.js';
 import { DELAY_BOUND_MS, DELAY_MARGIN_MS, judge } from './judge.js';
 import type { Plan } from './plan.js';
@@ -243,6 +244,16 @@ describe('judge', () => {
     it('does not hold an outage of the provider against the store', () => {
       const badSpans = [{ key: '', from: 11_010, to: 12_000 }];
       expect(problems({ ...delayed(2_000), badSpans })).toEqual([]);
+    });
+
+    it('allows the careful half second of a silence, and no more', () => {
+      const faults = [{ kind: 'redis-frozen' as const, from: 10_900, to: 13_000 }];
+      const silent = { faults, news: [{ agent: 'a', at: 11_400, name: 'degraded' }] };
+      const longestMs = allowedMs + SILENCE_MS;
+      expect(problems({ ...delayed(longestMs), ...silent })).toEqual([]);
+      expect(problems({ ...delayed(longestMs + 1), ...silent })).toEqual([
+        expect.stringContaining('while it was open whether the store is lost'),
+      ]);
     });
 
     it('does not look at them where requests wait for permits', () => {

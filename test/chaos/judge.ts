@@ -1,7 +1,8 @@
 /** The verdict on a run, from what the simulator and the agents wrote down. */
 import { maxInAnyWindow } from '#keymux/testing/rolling-window.js';
+import { SILENCE_MS } from '#keymux/core/silence.js';
 import type { RateLimit } from '#keymux/testing/script-key.js';
-import type { Arrival, Call, Evidence, Phase } from './evidence.js';
+import type { Arrival, Call, Evidence, FaultSpan, Phase } from './evidence.js';
 import { allowedIn, solitudesIn } from './bounds.js';
 import type { Solitude } from './bounds.js';
 import { badSpansOf, usableSpans, wasUsable } from './usability.js';
@@ -69,6 +70,8 @@ export function judge(evidence: Evidence): Verdict {
   const duplicates = duplicatesIn(arrivals);
   const calmDelay = delaysOf(evidence, evidence.calm);
   const stormDelay = delaysOf(evidence, evidence.storm);
+  const inSilence = delaysIn(evidence, evidence.storm, (call) => isInSilence(call, evidence.faults));
+  const longestSilenceMs = inSilence.at(-1) ?? 0;
   const figures: Figures = {
     calls: calls.length,
     arrivals: arrivals.length,
@@ -91,6 +94,7 @@ export function judge(evidence: Evidence): Verdict {
     ...windows.flatMap((figure) => throughputProblem(evidence, figure)),
     ...duplicates.map((order) => `order ${order} was carried out twice`),
     ...(plan.demand === 'modest' ? delayProblem(calmDelay, stormDelay) : []),
+    ...(plan.demand === 'modest' ? silenceProblem(longestSilenceMs, calmDelay) : []),
     ...hangs(evidence),
     ...recoveryProblem(evidence),
     ...unfelt(evidence),
@@ -194,20 +198,8 @@ function duplicatesIn(arrivals: readonly Arrival[]): string[] {
   return [...twice];
 }
 
-function delaysOf({ arrivals, calls, faults, badSpans }: Evidence, phase: Phase): DelayFigures {
-  const attempts = attemptsByCall(arrivals);
-  const stops = faults.filter(({ kind }) => kind === 'agent-stopped');
-  const outages = badSpans.filter(({ key }) => key === '');
-  const delays = calls.flatMap((call) => {
-    const [attempt, second] = attempts.get(call.id) ?? [];
-    const isPlain = attempt?.endedAt !== undefined && second === undefined && call.status === 200;
-    if (!isPlain || !isWithin(call.startedAt, phase) || isFirst(call)) return [];
-    // A process that stands still is not waiting for the store, nor is one whose provider is down.
-    const others = [...stops.filter(({ on }) => on === call.agent), ...outages];
-    if (others.some(({ from, to }) => call.endedAt >= from && call.startedAt <= to)) return [];
-    return [Math.max(0, call.endedAt - call.startedAt - (attempt.endedAt - attempt.at))];
-  });
-  delays.sort((a, b) => a - b);
+function delaysOf(evidence: Evidence, phase: Phase): DelayFigures {
+  const delays = delaysIn(evidence, phase, (call) => !isInSilence(call, evidence.faults));
   const quantile = (share: number): number => delays[Math.floor(share * (delays.length - 1))] ?? 0;
   return {
     count: delays.length,
@@ -215,6 +207,27 @@ function delaysOf({ arrivals, calls, faults, badSpans }: Evidence, phase: Phase)
     p99Ms: quantile(0.99),
     maxMs: delays.at(-1) ?? 0,
   };
+}
+
+/** The time of calls that is not the provider's, ascending. Milliseconds. */
+function delaysIn(
+  { arrivals, calls, faults, badSpans }: Evidence,
+  phase: Phase,
+  isMeant: (call: Call) => boolean,
+): readonly number[] {
+  const attempts = attemptsByCall(arrivals);
+  const stops = faults.filter(({ kind }) => kind === 'agent-stopped');
+  const outages = badSpans.filter(({ key }) => key === '');
+  const delays = calls.flatMap((call) => {
+    const [attempt, second] = attempts.get(call.id) ?? [];
+    const isPlain = attempt?.endedAt !== undefined && second === undefined && call.status === 200;
+    if (!isPlain || !isWithin(call.startedAt, phase) || isFirst(call) || !isMeant(call)) return [];
+    // A process that stands still is not waiting for the store, nor is one whose provider is down.
+    const others = [...stops.filter(({ on }) => on === call.agent), ...outages];
+    if (others.some(({ from, to }) => call.endedAt >= from && call.startedAt <= to)) return [];
+    return [Math.max(0, call.endedAt - call.startedAt - (attempt.endedAt - attempt.at))];
+  });
+  return delays.sort((a, b) => a - b);
 }
 
 function attemptsByCall(arrivals: readonly Arrival[]): Map<string, Arrival[]> {
@@ -230,6 +243,31 @@ function attemptsByCall(arrivals: readonly Arrival[]): Map<string, Arrival[]> {
 /** Of its process: it waits for modules to load. */
 function isFirst({ id }: Call): boolean {
   return id.endsWith('-1');
+}
+
+/** Nothing is heard of the store then, which may be its loss or not: for half a second a member is careful. */
+const SILENT: ReadonlySet<string> = new Set([
+  'store-locked',
+  'store-locked-by-stopped',
+  'redis-frozen',
+  'redis-slow',
+  'partition',
+  'store-cut-off',
+]);
+
+function isInSilence({ startedAt, endedAt }: Call, faults: readonly FaultSpan[]): boolean {
+  return faults.some(
+    ({ kind, from }) =>
+      SILENT.has(kind) &&
+      startedAt <= from + SILENCE_MS + DELAY_BOUND_MS + DELAY_MARGIN_MS &&
+      endedAt >= from,
+  );
+}
+
+function silenceProblem(longestMs: number, calm: DelayFigures): string[] {
+  const allowedMs = calm.p99Ms + SILENCE_MS + DELAY_BOUND_MS + DELAY_MARGIN_MS;
+  if (longestMs <= allowedMs) return [];
+  return [`while it was open whether the store is lost, a request took ${Math.round(longestMs)} ms`];
 }
 
 function delayProblem(calm: DelayFigures, storm: DelayFigures): string[] {
