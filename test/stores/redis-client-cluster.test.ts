@@ -55,10 +55,11 @@ describe.each(adapters)('a client of $name for a cluster', ({ create, isOurs }) 
     expect(hrtimeMs() - client.lastHeardMs).toBeLessThan(LONG_MS);
   });
 
-  it.runIf(isOurs)('computes slots as the server does', async () => {
-    for (const key of ['123456789', 'a{tag}b', '{tag}{other}', 'a{}{tag}', 'a{tag', 'a}b{tag}', '{ä}', ''])
-      await expect(cluster.masters[1].send('CLUSTER', 'KEYSLOT', key)).resolves.toBe(slotOf(key));
-  });
+  if (isOurs)
+    it('computes slots as the server does', async () => {
+      for (const key of ['123456789', 'a{tag}b', '{tag}{other}', 'a{}{tag}', 'a{tag', 'a}b{tag}', '{ä}', ''])
+        await expect(cluster.masters[1].send('CLUSTER', 'KEYSLOT', key)).resolves.toBe(slotOf(key));
+    });
 
   it('hears on any node what is published at any other', async () => {
     const client = await connected();
@@ -86,22 +87,23 @@ describe.each(adapters)('a client of $name for a cluster', ({ create, isOurs }) 
     await expect(to.send('GET', key)).resolves.toBe('2');
   });
 
-  it.runIf(isOurs)('waits while the keys of one script lie on two nodes', async () => {
-    const client = await connected();
-    const key = cluster.keyOf(1, 2);
-    const [first, second] = [`${key}1`, `${key}2`];
-    const slot = String(slotOf(key));
-    const [, from, to] = cluster.masters;
-    await from.send('SET', first, '1');
-    await to.send('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id);
-    await from.send('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id);
-    await expect(from.send('MGET', first, second)).rejects.toThrow(/^TRYAGAIN/);
-    await expect(client.run(ECHO, [first, second], ['a'], 50)).rejects.toMatchObject({ code: 'TRYAGAIN' });
-    const waiting = client.run(ECHO, [first, second], ['b'], LONG_MS);
-    await from.send('DEL', first);
-    for (const { send } of [to, from]) await send('CLUSTER', 'SETSLOT', slot, 'NODE', to.id);
-    await expect(waiting).resolves.toContain('b');
-  });
+  if (isOurs)
+    it('waits while the keys of one script lie on two nodes', async () => {
+      const client = await connected();
+      const key = cluster.keyOf(1, 2);
+      const [first, second] = [`${key}1`, `${key}2`];
+      const slot = String(slotOf(key));
+      const [, from, to] = cluster.masters;
+      await from.send('SET', first, '1');
+      await to.send('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id);
+      await from.send('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id);
+      await expect(from.send('MGET', first, second)).rejects.toThrow(/^TRYAGAIN/);
+      await expect(client.run(ECHO, [first, second], ['a'], 50)).rejects.toMatchObject({ code: 'TRYAGAIN' });
+      const waiting = client.run(ECHO, [first, second], ['b'], LONG_MS);
+      await from.send('DEL', first);
+      for (const { send } of [to, from]) await send('CLUSTER', 'SETSLOT', slot, 'NODE', to.id);
+      await expect(waiting).resolves.toContain('b');
+    });
 
   it('goes on with the other nodes while one is frozen', async () => {
     const client = await connected();

@@ -71,22 +71,25 @@ describe.each(adapters)('a client of $name behind sentinels', ({ name, create })
     },
   );
 
-  it.runIf(name === 'createRedisClient')('says why it finds no master', async () => {
-    const { sentinels } = watched;
-    const [first = ''] = sentinels;
-    const unknown = closedLater(
-      createRedisClient(`redis+sentinel://127.0.0.1:1,${first}/nobody`, { sentinel: { password: PASSWORD } }),
-    );
-    await expect(unknown.connect(1_000)).rejects.toMatchObject({
-      code: 'KEYMUX_STORE_UNAVAILABLE',
-      message: expect.stringMatching(/nobody|ECONNREFUSED/),
+  if (name === 'createRedisClient')
+    it('says why it finds no master', async () => {
+      const { sentinels } = watched;
+      const [first = ''] = sentinels;
+      const unknown = closedLater(
+        createRedisClient(`redis+sentinel://127.0.0.1:1,${first}/nobody`, {
+          sentinel: { password: PASSWORD },
+        }),
+      );
+      await expect(unknown.connect(1_000)).rejects.toMatchObject({
+        code: 'KEYMUX_STORE_UNAVAILABLE',
+        message: expect.stringMatching(/nobody|ECONNREFUSED/),
+      });
+      const stranger = closedLater(createRedisClient(`redis+sentinel://${first}/${MASTER_NAME}`));
+      await expect(stranger.connect(600_000)).rejects.toMatchObject({
+        code: 'KEYMUX_STORE_UNAVAILABLE',
+        message: expect.stringContaining('NOAUTH'),
+      });
     });
-    const stranger = closedLater(createRedisClient(`redis+sentinel://${first}/${MASTER_NAME}`));
-    await expect(stranger.connect(600_000)).rejects.toMatchObject({
-      code: 'KEYMUX_STORE_UNAVAILABLE',
-      message: expect.stringContaining('NOAUTH'),
-    });
-  });
 });
 
 describe('a client of a master that was replaced', () => {
