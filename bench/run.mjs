@@ -8,7 +8,14 @@ import { machine, show } from './measurements.mjs';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const root = fileURLToPath(new URL('..', import.meta.url));
-const NOT_BENCHMARKS = ['run.mjs', 'measurements.mjs', 'fleet-worker.mjs', 'redis-server.mjs'];
+const NOT_BENCHMARKS = [
+  'run.mjs',
+  'measurements.mjs',
+  'fleet-worker.mjs',
+  'gateway-load.mjs',
+  'gateway-servers.mjs',
+  'redis-server.mjs',
+];
 const known = readdirSync(folder)
   .filter((file) => file.endsWith('.mjs') && !NOT_BENCHMARKS.includes(file))
   .map((file) => file.replace(/\.mjs$/, ''));

@@ -23,7 +23,12 @@ const dist = join(root, 'dist');
  * Modules that are also there as one CommonJS file each, with the npm packages that are put into it: as the many files
  * that they are, these take four times as long to load. The last module is the mark of a complete build.
  */
-const BUNDLED = { 'config/file': ['jsonc-parser', 'yaml', 'zod'], 'manager/redis-store': [], register: [] };
+const BUNDLED = {
+  'config/file': ['jsonc-parser', 'yaml', 'zod'],
+  'manager/redis-store': [],
+  'observe/preloaded-alerts': [],
+  register: [],
+};
 const lastBuilt = join(dist, `${Object.keys(BUNDLED).at(-1)}.cjs`);
 
 function filesIn(folder) {

@@ -6,19 +6,25 @@
 // An hour stands for 3,600 requests of the application: an agent that asks once a second without a pause. What keymux
 // adds by failing over is not counted.
 //
+// After that the gateway: ten thousand open streams, a reader that does not read, clients and providers that are killed.
+//
 // --minutes N  ends after this time, whatever was sent (default: when 12 hours are over)
-// --short      about half a minute, for CI: shows gross leaks only
+// --short      about a minute, for CI: shows gross leaks only
 import { fork, spawnSync } from 'node:child_process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { mostStreams, soakGateway } from './soak/gateway.mjs';
 import { judge } from './soak/verdict.mjs';
 import { installClients } from './test-programs.mjs';
 
 const HOURS = 12;
 const REQUESTS_PER_HOUR = 3_600;
 const SHORT_MINUTES = 1 / 3;
+/** Through the gateway: open at once, and in each of the rounds that are compared. */
+const STREAMS = { open: 10_000, each: 1_000 };
+const SHORT_STREAMS = { open: 1_000, each: 100 };
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({ options: { minutes: { type: 'string' }, short: { type: 'boolean' } } });
@@ -106,6 +112,18 @@ for (const { scheme, samples, left } of runs) {
   for (const problem of problems) console.error(`FAILED: ${problem}`);
   failed ||= problems.length > 0;
 }
+await gatewaySoak(values.short ? SHORT_STREAMS : STREAMS);
+
+async function gatewaySoak({ open, each }) {
+  const streams = Math.min(open, mostStreams());
+  console.log(`\ngateway: ${streams} streams at once, then rounds of ${each}`);
+  if (streams < open) console.log(`(this system lets a process open too few files for ${open})`);
+  const { lines, problems } = await soakGateway({ streams, each });
+  console.log(lines.join('\n'));
+  for (const problem of problems) console.error(`FAILED: ${problem}`);
+  failed ||= problems.length > 0;
+}
+
 const hours = total / REQUESTS_PER_HOUR;
 console.log(
   `\n${total} requests in ${seconds.toFixed(0)} s: ${hours.toFixed(1)} hours at ${REQUESTS_PER_HOUR} an hour, on Node ${process.versions.node}.`,

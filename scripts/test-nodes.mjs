@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { installClients, installNode } from './test-programs.mjs';
+import { installClients, installNode, installSystemPrograms } from './test-programs.mjs';
 
 const VERSIONS = ['22', '24', '26'];
 const MATRIX = ['test/matrix'];
@@ -16,6 +16,8 @@ const TESTS = [
   'test/state',
   'test/stores',
   'test/cli',
+  'test/gateway',
+  'test/observe',
   'test/examples',
 ];
 
@@ -24,8 +26,10 @@ const THIS = process.versions.node;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
+const programs = installSystemPrograms();
+
 function run(command, args) {
-  const env = { ...process.env, NO_COLOR: '1' };
+  const env = { ...process.env, ...programs, NO_COLOR: '1' };
   return spawnSync(command, args, { stdio: 'inherit', cwd: root, env }).status === 0;
 }
 

@@ -1,5 +1,5 @@
 // What the tests run against and a release does without: unmodified clients in test/clients and other versions of Node in
-// .tmp/, which come from the npm registry, and a Redis server, which comes from the system.
+// .tmp/, which come from the npm registry, and what comes from the system: a Redis server, Python, curl and a browser.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,36 +10,95 @@ const QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
 
 /** Installs the clients unless they are there as their lockfile has them. Some want a newer Node than this one. */
 export function installClients() {
-  const folder = join(root, 'test', 'clients');
+  installFolder('test/clients', 'the clients that the tests run');
+}
+
+/** The same for any folder of this repository with a lockfile of its own. `what` is for people. */
+export function installFolder(path, what) {
+  const folder = join(root, path);
   const wanted = readFileSync(join(folder, 'package-lock.json'), 'utf8');
   const stamp = join(folder, 'node_modules', '.keymux-lock.json');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
-  console.log('Installing the clients that the tests run (test/clients) …');
+  console.error(`Installing ${what} (${path}) …`);
   npm(['ci', '--ignore-scripts', ...QUIET], folder);
   writeFileSync(stamp, wanted);
 }
 
 /**
- * Sees that there is a Redis server: `redis-server`, or what REDIS_SERVER names (Valkey does as well). Installs it with
- * apt-get where it is missing and we may; otherwise says what to do, and ends.
+ * What the tests start that npm does not bring. `variable` names another binary; a program that has several names is
+ * told to the tests there.
  */
-export function installRedis() {
-  const stated = process.env.REDIS_SERVER;
-  const binary = stated ?? 'redis-server';
-  if (answersToVersion(binary)) return;
-  if (stated !== undefined) giveUp(`REDIS_SERVER names ${stated}, which cannot be started.`);
-  if (process.getuid?.() !== 0 || !answersToVersion('apt-get')) giveUp('redis-server is not installed.');
-  console.log('Installing redis-server with apt-get …');
-  // The lists of packages may be missing or old; where they are not, fetching them is needless.
-  if (!aptGet('install') && !(aptGet('update') && aptGet('install')))
-    giveUp('apt-get could not install redis-server.');
-  if (!answersToVersion(binary)) giveUp('redis-server was installed, but cannot be started.');
+const SYSTEM_PROGRAMS = [
+  {
+    what: 'a Redis server 7 or newer, or Valkey',
+    variable: 'REDIS_SERVER',
+    binaries: ['redis-server', 'valkey-server'],
+    debian: ['redis-server'],
+    fedora: 'valkey',
+    mac: 'brew install redis',
+  },
+  {
+    what: 'Python 3.8 or newer',
+    variable: 'PYTHON',
+    binaries: ['python3'],
+    debian: ['python3', 'python3-requests'],
+    fedora: 'python3 python3-requests',
+    mac: 'brew install python',
+  },
+  {
+    what: 'curl',
+    variable: 'CURL',
+    binaries: ['curl'],
+    debian: ['curl'],
+    fedora: 'curl',
+    mac: 'brew install curl',
+  },
+  {
+    what: 'Chromium or Chrome',
+    variable: 'CHROMIUM',
+    binaries: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
+    debian: ['chromium'],
+    fedora: 'chromium',
+    mac: 'brew install --cask chromium',
+  },
+];
+
+/**
+ * Sees that the programs are there which the tests start. Installs with apt-get what is missing, where we may;
+ * otherwise says what to do, and ends. Returns the variables that tell the tests where each of them is.
+ */
+export function installSystemPrograms() {
+  const stated = SYSTEM_PROGRAMS.find(
+    ({ variable }) => process.env[variable] !== undefined && !answersToVersion(process.env[variable]),
+  );
+  if (stated !== undefined) {
+    const problem = `${stated.variable} names ${process.env[stated.variable]}, which cannot be started.`;
+    giveUp(problem, [stated]);
+  }
+  const missing = SYSTEM_PROGRAMS.filter((program) => binaryOf(program) === undefined);
+  if (missing.length > 0) installWithApt(missing);
+  return Object.fromEntries(SYSTEM_PROGRAMS.map((program) => [program.variable, binaryOf(program)]));
 }
 
-function aptGet(command) {
-  const args = { install: ['install', '-y', '--no-install-recommends', 'redis-server'], update: ['update'] }[
-    command
-  ];
+function binaryOf({ variable, binaries }) {
+  return process.env[variable] ?? binaries.find(answersToVersion);
+}
+
+function installWithApt(missing) {
+  const names = missing.flatMap(({ debian }) => debian);
+  if (process.getuid?.() !== 0 || !answersToVersion('apt-get'))
+    giveUp(`Missing: ${missing.map(({ what }) => what).join('; ')}.`, missing);
+  console.log(`Installing ${names.join(', ')} with apt-get …`);
+  // The lists of packages may be missing or old; where they are not, fetching them is needless.
+  const install = ['install', '-y', '--no-install-recommends', ...names];
+  if (!aptGet(install) && !(aptGet(['update']) && aptGet(install)))
+    giveUp(`apt-get could not install ${names.join(', ')}.`, missing);
+  const unusable = missing.filter((program) => binaryOf(program) === undefined);
+  if (unusable.length > 0)
+    giveUp(`Installed, but cannot be started: ${unusable.map(({ what }) => what).join('; ')}.`, unusable);
+}
+
+function aptGet(args) {
   // A server of the system is of no use here: the tests start their own, on ports of their own.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   return spawnSync('apt-get', ['-qq', ...args], { stdio: 'ignore', env }).status === 0;
@@ -49,14 +108,14 @@ function answersToVersion(binary) {
   return spawnSync(binary, ['--version'], { stdio: 'ignore' }).status === 0;
 }
 
-function giveUp(problem) {
-  console.error(
-    `${problem} The tests need a Redis server 7 or newer, or Valkey, which they start themselves:`,
-  );
-  console.error('  Debian, Ubuntu:  sudo apt-get install redis-server');
-  console.error('  Fedora:          sudo dnf install valkey');
-  console.error('  macOS:           brew install redis');
-  console.error('Or set REDIS_SERVER to the path of its binary.');
+function giveUp(problem, programs) {
+  const list = (pick) => programs.flatMap(pick).join(' ');
+  console.error(problem);
+  console.error(`The tests start ${programs.map(({ what }) => what).join('; ')}:`);
+  console.error(`  Debian, Ubuntu:  sudo apt-get install ${list(({ debian }) => debian)}`);
+  console.error(`  Fedora:          sudo dnf install ${list(({ fedora }) => fedora)}`);
+  console.error(`  macOS:           ${programs.map(({ mac }) => mac).join(' && ')}`);
+  console.error(`Or set ${programs.map(({ variable }) => variable).join(', ')} to the path of its binary.`);
   process.exit(1);
 }
 

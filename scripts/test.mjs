@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { reportCoverage } from './coverage.mjs';
-import { installClients, installRedis } from './test-programs.mjs';
+import { installClients, installSystemPrograms } from './test-programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const coverageDir = join(root, 'coverage');
@@ -36,7 +36,7 @@ const isSeed = (arg, index) => arg.startsWith('--sequence.seed') || args[index -
 const isPartial = !args.every(isSeed);
 const seedArgs = args.some(isSeed) ? [] : [`--sequence.seed=${Date.now()}`];
 
-installRedis();
+const programs = installSystemPrograms();
 installClients();
 
 const built = runNode([join(root, 'scripts/build.mjs')], process.env);
@@ -57,7 +57,7 @@ const status = runNode(
     ...seedArgs,
     ...args,
   ],
-  { ...env, NODE_V8_COVERAGE: rawDir },
+  { ...env, ...programs, NODE_V8_COVERAGE: rawDir },
 );
 
 const isCovered = await reportCoverage({ root, rawDir, outputDir: coverageDir, enforce: !isPartial });

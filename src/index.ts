@@ -1,6 +1,7 @@
 /** keymux: holds every API key that an application is entitled to and answers each request with one that works. */
 export { ERROR_CODES, KeymuxError } from './core/errors.js';
 export type { ErrorCode } from './core/errors.js';
+export type { Decision, DecisionRecord, RequestExplanation } from './core/decision.js';
 export type { DeadlineSource, Outcome, OutcomeKind, Scope } from './core/outcome.js';
 export type { Clock, Logger, Random, Store } from './core/ports.js';
 export type { StrategyName } from './core/select.js';

@@ -1,11 +1,17 @@
 import type { Command } from 'commander';
-import { nearestName } from '../config/plain-names.js';
 import { KeymuxError } from '../core/errors.js';
+import type { KeySnapshot, Snapshot } from '../manager/inspection.js';
+import type { UsageReport } from '../manager/usage-report.js';
+import { findGateway } from './gateway-client.js';
+import type { GatewayClient } from './gateway-client.js';
+import { registerKeyChanges } from './key-changes.js';
+import { findKey, pathOfKey } from './key-name.js';
 import { withManager } from './opened-manager.js';
 import type { OpenedManager, Trouble } from './opened-manager.js';
 import { statusReport } from './status-report.js';
+import type { KeyStatus } from './status-report.js';
 import { keyLines } from './status-view.js';
-import { coloursFor, note, print, printJson, stdoutColumns, typed, warn } from './terminal.js';
+import { coloursFor, note, print, printJson, stdoutColumns, warn } from './terminal.js';
 
 const ACTIONS = {
   disable: { summary: 'take a key out of use until it is enabled again', done: 'is disabled' },
@@ -25,13 +31,14 @@ interface JsonOption {
 export function registerKeys(program: Command): void {
   const keys = program
     .command('keys')
-    .summary('list, disable, enable and reset keys')
+    .summary('list, add, disable, enable, reset and retire keys')
     .description('Lists keys, or changes one for all running programs at once.');
   keys
     .command('list')
     .description('Lists every key with its state; never the key itself.')
     .option('--json', 'one JSON document')
     .action(async (options: JsonOption) => listKeys(options.json === true));
+  registerKeyChanges(keys);
   for (const [action, { summary }] of Object.entries(ACTIONS)) {
     keys
       .command(action)
@@ -47,7 +54,8 @@ export function registerKeys(program: Command): void {
 async function listKeys(json: boolean): Promise<void> {
   await withManager(
     async (opened) => {
-      const { at, keys } = await statusReport(opened);
+      const gateway = await findGateway(opened.manager.configuration, process.env);
+      const { at, keys } = gateway === undefined ? await statusReport(opened) : await keysOf(gateway);
       if (json) {
         printJson({ at, keys });
         return;
@@ -59,27 +67,65 @@ async function listKeys(json: boolean): Promise<void> {
   );
 }
 
-async function changeKey(action: Action, wanted: string, json: boolean): Promise<void> {
-  let lost: Trouble | undefined;
-  const changed = await withManager((opened) => applyTo(opened, action, wanted), {
-    onTrouble: (trouble) => {
-      if (trouble.kind === 'degraded') lost = trouble;
-      else warn(trouble.message, trouble.fix);
-    },
-  });
-  // Only now is it written; or not, which was told meanwhile.
-  if (lost !== undefined) {
-    throw new KeymuxError('KEYMUX_STORE_UNAVAILABLE', `Nothing was changed. ${lost.message}`, lost);
-  }
-  if (json) printJson({ ...changed, action });
-  else note(`${changed.id} ${ACTIONS[action].done}; running programs see it at once`);
+/** As a gateway has them: those added while it runs are among them. */
+async function keysOf(gateway: GatewayClient): Promise<{ at: number; keys: readonly KeyStatus[] }> {
+  const { at, keys } = (await gateway.ask('GET', '/state')) as Snapshot;
+  const usage = (await gateway.ask('GET', '/usage')) as UsageReport;
+  const used = new Map(usage.keys.map((one) => [one.key, one]));
+  return {
+    at,
+    keys: keys.map(({ inFlight: _, latencyMs: __, stated: ___, ...key }) => {
+      const { requests = 0, failures = 0, costUsd = 0, lastUsedAt } = used.get(key.id) ?? {};
+      const status = { ...key, uses: requests, failures, costUsd };
+      return lastUsedAt === undefined ? status : { ...status, lastUsedAt };
+    }),
+  };
 }
 
-async function applyTo(
-  opened: OpenedManager,
-  action: Action,
-  wanted: string,
-): Promise<{ id: string; state: string }> {
+async function changeKey(action: Action, wanted: string, json: boolean): Promise<void> {
+  let lost: Trouble | undefined;
+  const changed = await withManager(
+    async (opened) => {
+      const gateway = await findGateway(opened.manager.configuration, process.env);
+      return gateway === undefined ? applyTo(opened, action, wanted) : applyBy(gateway, action, wanted);
+    },
+    {
+      onTrouble: (trouble) => {
+        if (trouble.kind === 'degraded') lost = trouble;
+        else warn(trouble.message, trouble.fix);
+      },
+    },
+  );
+  // Only now is it written; or not, which was told meanwhile.
+  if (lost !== undefined && changed.by === undefined) {
+    throw new KeymuxError('KEYMUX_STORE_UNAVAILABLE', `Nothing was changed. ${lost.message}`, lost);
+  }
+  const { id, state, by } = changed;
+  if (json) printJson({ id, state, action, ...(by === undefined ? {} : { by }) });
+  else
+    note(
+      `${id} ${ACTIONS[action].done}; ${by === undefined ? 'running programs see' : `the gateway at ${by} sees`} it at once`,
+    );
+}
+
+interface Changed {
+  readonly id: string;
+  readonly state: string;
+  /** The gateway that did it. */
+  readonly by?: string;
+}
+
+async function applyBy(gateway: GatewayClient, action: Action, wanted: string): Promise<Changed> {
+  const { keys } = (await gateway.ask('GET', '/state')) as Snapshot;
+  const id = findKey(
+    wanted,
+    keys.map((key) => key.id),
+  );
+  const key = (await gateway.ask('POST', `${pathOfKey(id)}/${action}`)) as KeySnapshot;
+  return { id, state: key.state, by: gateway.url };
+}
+
+async function applyTo(opened: OpenedManager, action: Action, wanted: string): Promise<Changed> {
   const { manager } = opened;
   const id = findKey(
     wanted,
@@ -95,31 +141,4 @@ async function applyTo(
   manager[action](id);
   const { keys } = await statusReport(opened);
   return { id, state: keys.find((key) => key.id === id)?.state ?? 'unproven' };
-}
-
-/** `provider/id` of the key that is meant. Throws `KEYMUX_UNKNOWN_KEY`, or `KEYMUX_USAGE` where it may be several. */
-export function findKey(wanted: string, ids: readonly string[]): string {
-  if (ids.includes(wanted)) return wanted;
-  const [found, ...others] = ids.filter((id) => shortOf(id) === wanted);
-  if (found !== undefined && others.length === 0) return found;
-  if (found !== undefined) {
-    throw new KeymuxError('KEYMUX_USAGE', `Several keys are called ${typed(wanted)}.`, {
-      fix: `Name one of them: ${[found, ...others].join(', ')}.`,
-    });
-  }
-  const nearest = nearestKey(wanted, ids);
-  const hint = nearest === undefined ? '' : `Did you mean "${nearest}"? `;
-  throw new KeymuxError('KEYMUX_UNKNOWN_KEY', `There is no key ${typed(wanted)}.`, {
-    fix: `${hint}${ids.length === 0 ? 'No key was found at all.' : `Known: ${ids.join(', ')}.`}`,
-  });
-}
-
-function nearestKey(wanted: string, ids: readonly string[]): string | undefined {
-  if (wanted.includes('/')) return nearestName(wanted, ids);
-  const short = nearestName(wanted, ids.map(shortOf));
-  return ids.find((id) => shortOf(id) === short);
-}
-
-function shortOf(id: string): string {
-  return id.slice(id.indexOf('/') + 1);
 }

@@ -5,10 +5,13 @@ import { EXIT, exitCodeOf } from './exit-codes.js';
 import { registerExplain } from './explain.js';
 import { registerInit } from './init.js';
 import { registerKeys } from './keys.js';
+import { registerReplay } from './replay.js';
 import { registerRun } from './run.js';
+import { registerServe } from './serve.js';
 import { registerStatus } from './status.js';
 import { printError } from './terminal.js';
 import { usageError } from './usage-error.js';
+import { registerWhy } from './why.js';
 
 /** Runs one command line (without the program's own name) and sets `process.exitCode`. */
 export async function runCli(args: readonly string[]): Promise<void> {
@@ -36,9 +39,12 @@ function createProgram(): Command {
     .configureOutput({ outputError: () => {} });
   registerInit(program);
   registerRun(program);
+  registerServe(program);
   registerDemo(program);
   registerStatus(program);
   registerExplain(program);
+  registerWhy(program);
+  registerReplay(program);
   registerKeys(program);
   registerDoctor(program);
   return program.addHelpText('after', HELP_END);

@@ -4,6 +4,7 @@ import { installPropagation } from '../interceptors/child-processes.js';
 import { readConfiguration } from '../manager/discovery.js';
 import { childEnvironment, virtualProviders } from './child-environment.js';
 import { runToEnd } from './child-process.js';
+import type { StartFailure } from './child-process.js';
 import { PRELOAD_PATH } from './preload-path.js';
 import { note, warn } from './terminal.js';
 
@@ -18,13 +19,30 @@ export function registerRun(program: Command): void {
     .argument('<command>', 'the program')
     .argument('[args...]', 'what it gets')
     .option('-v, --verbose', 'say on stderr what is started')
+    .option('--gateway', 'for a program in any language: set its base URLs to a gateway of its own')
     .passThroughOptions()
-    .action(async (command: string, args: string[], options: { readonly verbose?: true }) => {
-      process.exitCode = await runProgram(command, args, options.verbose === true);
+    .action(async (command: string, args: string[], { verbose = false, gateway = false }: RunOptions) => {
+      const result = await (gateway ? runThroughGateway : runProgram)(command, args, verbose);
+      process.exitCode = typeof result === 'number' ? result : result.exitCode;
+      if (typeof result !== 'number') warn(result.message, result.fix);
     });
 }
 
-async function runProgram(command: string, args: readonly string[], verbose: boolean): Promise<number> {
+interface RunOptions {
+  readonly verbose?: boolean;
+  readonly gateway?: boolean;
+}
+
+async function runThroughGateway(...words: Parameters<typeof runProgram>): ReturnType<typeof runProgram> {
+  const { runBesideGateway } = await import('./gateway-run.js');
+  return runBesideGateway(...words);
+}
+
+async function runProgram(
+  command: string,
+  args: readonly string[],
+  verbose: boolean,
+): Promise<number | StartFailure> {
   const configuration = readConfiguration({});
   installPropagation(PRELOAD_PATH);
   const env = await childEnvironment(configuration, process.env);
@@ -36,10 +54,7 @@ async function runProgram(command: string, args: readonly string[], verbose: boo
   }
   const virtual = virtualProviders(configuration);
   if (virtual.length > 0 && !NODE_PROGRAMS.test(basename(command))) note(virtualNote(virtual));
-  const result = await runToEnd(command, args, env);
-  if (typeof result === 'number') return result;
-  warn(result.message, result.fix);
-  return result.exitCode;
+  return runToEnd(command, args, env);
 }
 
 /** Programs that are written in Node, and so turn virtual keys into real ones. */

@@ -7,6 +7,7 @@ import type { ExplanationReport, KeyStatus, StatusReport, StoreStatus } from './
 import { renderTable } from './table.js';
 import type { Cell, Column } from './table.js';
 import type { Colours } from './terminal.js';
+import { factText } from './why-view.js';
 import { clockText, momentText, relativeText, windowText } from './time-text.js';
 
 type Paint = (colours: Colours) => (text: string) => string;
@@ -15,7 +16,7 @@ const green: Paint = (colours) => colours.green;
 const yellow: Paint = (colours) => colours.yellow;
 const red: Paint = (colours) => colours.red;
 
-const KEY_STATES: Readonly<Record<KeySnapshot['state'], readonly [string, Paint]>> = {
+export const KEY_STATES: Readonly<Record<KeySnapshot['state'], readonly [string, Paint]>> = {
   ready: ['● ready', green],
   unproven: ['○ unproven', green],
   returning: ['◐ returning', yellow],
@@ -55,7 +56,7 @@ export function statusLines(report: StatusReport, colours: Colours, columns: num
   ];
 }
 
-function keptText({ shared, place = 'shared', prefix = 'keymux' }: StoreStatus): string {
+export function keptText({ shared, place = 'shared', prefix = 'keymux' }: StoreStatus): string {
   if (!shared) return 'this process alone, nothing is kept';
   return prefix === 'keymux' ? place : `${place}, prefix ${prefix}`;
 }
@@ -171,6 +172,7 @@ const CANDIDATE_COLUMNS: readonly Column[] = [
   { title: '' },
   { title: 'key' },
   { title: 'because' },
+  { title: 'known from', dropOrder: 4 },
   { title: 'until', dropOrder: 3 },
   { title: 'last used', dropOrder: 2 },
   { title: 'found in', dropOrder: 1 },
@@ -189,6 +191,7 @@ export function explanationLines(
     symbolOf(candidate, next, colours),
     { text: candidate.key },
     { text: candidate.because },
+    { text: candidate.fact === undefined ? '' : factText(candidate.fact) },
     { text: candidate.until === undefined ? '' : momentText(candidate.until, at) },
     { text: candidate.lastUsedAt === undefined ? '' : relativeText(candidate.lastUsedAt, at) },
     { text: candidate.foundIn },

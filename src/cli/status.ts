@@ -1,10 +1,15 @@
 import type { Command } from 'commander';
 import { KeymuxError } from '../core/errors.js';
+import { findGateway } from './gateway-client.js';
+import { LiveStatus } from './live-status.js';
 import { withManager } from './opened-manager.js';
+import type { OpenedManager } from './opened-manager.js';
 import { statusReport } from './status-report.js';
 import { statusLines } from './status-view.js';
 import { coloursFor, print, printJson, stdoutColumns, warn } from './terminal.js';
+import type { Colours } from './terminal.js';
 import { watchScreen } from './watch-screen.js';
+import { FIRST_CHOICE, choiceAfter, watchLines } from './watch-view.js';
 
 interface StatusOptions {
   readonly watch?: true;
@@ -16,7 +21,7 @@ export function registerStatus(program: Command): void {
     .command('status')
     .summary('services, providers, keys and what is left of their limits')
     .description('Shows services, providers and keys as all running programs see them.')
-    .option('-w, --watch', 'show it anew every second; q or Ctrl-C ends it')
+    .option('-w, --watch', 'a live view; s sorts, f shows trouble only, q or Ctrl-C ends it')
     .option('--json', 'one JSON document')
     .action(async (options: StatusOptions) => {
       process.exitCode = await runStatus(options);
@@ -35,7 +40,7 @@ async function runStatus({ watch, json }: StatusOptions): Promise<number> {
   return withManager(
     async (opened) => {
       if (watch === true) {
-        return watchScreen(async (columns) => statusLines(await statusReport(opened), colours, columns));
+        return watchStatus(opened, colours);
       }
       const report = await statusReport(opened);
       if (json === true) printJson(report);
@@ -44,6 +49,21 @@ async function runStatus({ watch, json }: StatusOptions): Promise<number> {
     },
     { onTrouble },
   );
+}
+
+/** On a terminal a live view; into a pipe the same report again and again. */
+async function watchStatus(opened: OpenedManager, colours: Colours): Promise<number> {
+  const gateway = await findGateway(opened.manager.configuration, process.env).catch(() => undefined);
+  const live = new LiveStatus(() => statusReport(opened), gateway);
+  let choice = FIRST_CHOICE;
+  return watchScreen({
+    refresh: () => live.refresh(),
+    lines: (window) => {
+      if (process.stdout.isTTY) return watchLines(live, choice, colours, window);
+      return live.report === undefined ? [] : statusLines(live.report, colours, window.columns);
+    },
+    onKey: (key) => (choice = choiceAfter(choice, key)),
+  });
 }
 
 function tell({ message, fix }: { readonly message: string; readonly fix: string }): void {

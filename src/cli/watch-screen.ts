@@ -10,21 +10,35 @@ const CLEAR_REST_OF_LINE = '\u001b[K';
 const CLEAR_BELOW = '\u001b[J';
 const ENDING_KEYS = new Set(['q', 'Q', '\u0003', '\u0004']);
 
-/** The lines of one frame, each no wider than `columns`. */
-export type Draw = (columns: number) => Promise<readonly string[]>;
+/** A window, in characters. A pipe has no end in either direction. */
+export interface Window {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+export interface Watched {
+  /** Takes up what is new. */
+  refresh(): Promise<void>;
+  /** The lines of one frame, which fit into the window. */
+  lines(window: Window): readonly string[];
+  /** Somebody pressed a key that ends nothing. */
+  onKey(key: string): void;
+}
 
 /**
- * Draws every second, and when the window changes, until `q`, Ctrl-C or a signal; resolves with the exit code. Where
+ * Draws every second, and when a key is pressed or the window changes, until `q`, Ctrl-C or a signal; resolves with the exit code. Where
  * stdout is no terminal, frames follow one another instead. The terminal is restored however it ends.
  */
-export async function watchScreen(draw: Draw): Promise<number> {
-  const ending = new Ending();
+export async function watchScreen(watched: Watched): Promise<number> {
+  const ending = new Ending((key) => watched.onKey(key));
   const restore = process.stdout.isTTY ? takeTerminal() : () => {};
   process.once('exit', restore);
   try {
     while (!ending.hasCome) {
-      await drawFrame(draw);
-      await ending.orPause();
+      await watched.refresh();
+      drawFrame(watched);
+      const pause = ending.pause();
+      while ((await pause.next()) === 'redraw') drawFrame(watched);
     }
     return ending.code;
   } finally {
@@ -34,21 +48,16 @@ export async function watchScreen(draw: Draw): Promise<number> {
   }
 }
 
-async function drawFrame(draw: Draw): Promise<void> {
+function drawFrame(watched: Watched): void {
   const { stdout } = process;
   if (!stdout.isTTY) {
-    stdout.write(`${(await draw(Number.POSITIVE_INFINITY)).join('\n')}\n\n`);
+    const endless = { columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY };
+    stdout.write(`${watched.lines(endless).join('\n')}\n\n`);
     return;
   }
-  const lines = fitToHeight(await draw(stdout.columns), stdout.rows);
+  const { columns, rows } = stdout;
+  const lines = watched.lines({ columns, rows });
   stdout.write(`${HOME}${lines.map((line) => line + CLEAR_REST_OF_LINE).join('\r\n')}${CLEAR_BELOW}`);
-}
-
-/** No more lines than there are rows; the last one then says how many are hidden. */
-export function fitToHeight(lines: readonly string[], rows: number): readonly string[] {
-  if (lines.length <= rows) return lines;
-  const shown = Math.max(0, rows - 1);
-  return [...lines.slice(0, shown), `… ${lines.length - shown} more rows`];
 }
 
 function takeTerminal(): () => void {
@@ -72,15 +81,21 @@ class Ending {
   hasCome = false;
   code: number = EXIT.ok;
   #wake: () => void = () => {};
-  readonly #onKey = (key: Buffer): void => {
-    if ([...key.toString()].some((each) => ENDING_KEYS.has(each))) this.#end(EXIT.ok);
+  readonly #onOtherKey: (key: string) => void;
+  readonly #onKey = (typed: Buffer): void => {
+    for (const key of typed.toString()) {
+      if (ENDING_KEYS.has(key)) return this.#end(EXIT.ok);
+      this.#onOtherKey(key);
+    }
+    this.#wake();
   };
   readonly #onResize = (): void => this.#wake();
   readonly #onInterrupt = (): void => this.#end(EXIT.ok);
   readonly #onTerminate = (): void => this.#end(EXIT.signal + constants.signals.SIGTERM);
   readonly #onHangUp = (): void => this.#end(EXIT.signal + constants.signals.SIGHUP);
 
-  constructor() {
+  constructor(onOtherKey: (key: string) => void) {
+    this.#onOtherKey = onOtherKey;
     process.on('SIGINT', this.#onInterrupt);
     process.on('SIGTERM', this.#onTerminate);
     process.on('SIGHUP', this.#onHangUp);
@@ -88,15 +103,20 @@ class Ending {
     if (readsKeys()) process.stdin.on('data', this.#onKey);
   }
 
-  async orPause(): Promise<void> {
-    if (this.hasCome) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, EVERY_MS);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+  /** The time until the next look, cut into pieces by what asks for a new frame. */
+  pause(): { next(): Promise<'redraw' | 'over'> } {
+    const until = performance.now() + EVERY_MS;
+    return {
+      next: () =>
+        new Promise((resolve) => {
+          if (this.hasCome) return resolve('over');
+          const timer = setTimeout(() => resolve('over'), Math.max(0, until - performance.now()));
+          this.#wake = () => {
+            clearTimeout(timer);
+            resolve(this.hasCome ? 'over' : 'redraw');
+          };
+        }),
+    };
   }
 
   stopListening(): void {

@@ -2,6 +2,7 @@ import type { Credential } from '../core/credential.js';
 import type { KnownProvider, ProviderDefinition } from '../core/provider.js';
 import type { Secret } from '../core/secret.js';
 import type { StrategyName } from '../core/select.js';
+import type { AlertDefinition } from './alert-definition.js';
 
 export type Catalogue = ReadonlyMap<string, KnownProvider>;
 
@@ -78,6 +79,8 @@ export interface Configuration {
   /** By provider, then by priority. */
   readonly credentials: readonly Credential[];
   readonly store: StoreDefinition;
+  /** Absent where there are none. */
+  readonly alerts?: readonly AlertDefinition[];
   /** How long a key or provider rests before it is probed, and between two probes at least. Milliseconds. */
   readonly healthCheckIntervalMs: number;
   /** Absolute paths of the files that were read. */

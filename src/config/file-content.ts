@@ -1,3 +1,4 @@
+import type { AlertKind } from '../core/alert-rules.js';
 import type { ErrorRule, ProbePolicy, StreamPolicy } from '../core/provider.js';
 import type { StrategyName } from '../core/select.js';
 import type { Catalogue, RedisTls, WhenLost } from './configuration.js';
@@ -7,6 +8,7 @@ export interface FileContent {
   readonly services?: Readonly<Record<string, FileService>> | undefined;
   readonly providers?: Readonly<Record<string, FileProvider>> | undefined;
   readonly store?: FileStore | undefined;
+  readonly alerts?: readonly FileAlert[] | undefined;
   readonly healthCheckIntervalMs?: number | undefined;
   readonly api_management?: FileApiManagement | undefined;
 }
@@ -114,6 +116,27 @@ export interface FileRedis extends FileManners {
 }
 
 export type FileStore = { readonly type: 'memory' } | FileSqlite | FileRedis;
+
+/** Each kind has only some of these; `alert-schema.ts` says which. */
+export interface FileAlert {
+  readonly when: AlertKind;
+  /** Default: `when`, with a number where that is taken. */
+  readonly name?: string | undefined;
+  readonly above?: number | undefined;
+  readonly below?: number | undefined;
+  readonly perMs?: number | undefined;
+  readonly services?: readonly string[] | undefined;
+  readonly providers?: readonly string[] | undefined;
+  /** `provider/key`. */
+  readonly keys?: readonly string[] | undefined;
+  readonly forMs?: number | undefined;
+  readonly everyMs?: number | undefined;
+  /** An address, or a reference to one. */
+  readonly webhook?: string | undefined;
+  readonly format?: 'json' | 'slack' | undefined;
+  readonly command?: readonly string[] | undefined;
+  readonly log?: boolean | undefined;
+}
 
 type Switch = boolean | { readonly enabled: boolean };
 

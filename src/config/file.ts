@@ -67,7 +67,7 @@ function nowhere(): undefined {
   return undefined;
 }
 
-function formatOf(path: string): SourceFormat {
+export function formatOf(path: string): SourceFormat {
   const ending = extname(path).toLowerCase();
   if (ending === '.json') return 'json';
   return ending === '.jsonc' ? 'jsonc' : 'yaml';

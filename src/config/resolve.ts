@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { KeymuxError } from '../core/errors.js';
 import { DEFAULT_HEALTH_CHECK_INTERVAL_MS, type ProviderDefinition } from '../core/provider.js';
+import { alertProblems, defineAlerts } from './alert-definition.js';
 import {
   type EnvironmentSettings,
   type ManagedSettings,
@@ -56,6 +57,10 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
   const problems = [
     ...rewriteProblems(declared, definitions),
     ...probeProblems(stated, input.catalogue, managed.withoutProbes),
+    ...alertProblems(file?.content.alerts ?? [], {
+      services: [...declared.keys(), ...known],
+      providers: known,
+    }),
   ];
   if (file !== undefined && problems.length > 0)
     throw invalidFile(file.path ?? file.name, problems, file.positionOf);
@@ -76,6 +81,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
   });
   const withheld = withheldNames({ definitions, finder });
   const { store, notes: storeNotes } = defineStore({ file, managed, environment, cwd: input.cwd, withheld });
+  const { alerts, notes: alertNotes } = defineAlerts({ file, environment });
   const used = new Set([...wanted, ...credentials.map((credential) => credential.provider)]);
   const providers = new Map([...definitions].filter(([id]) => used.has(id)));
   return {
@@ -83,6 +89,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     providers,
     credentials,
     store,
+    ...(alerts.length === 0 ? {} : { alerts }),
     healthCheckIntervalMs:
       settings.healthCheckIntervalMs ??
       file?.content.healthCheckIntervalMs ??
@@ -96,6 +103,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
       ...managed.notes,
       ...serviceNotes,
       ...storeNotes,
+      ...alertNotes,
       ...addressNotes(providers, input.catalogue, stated),
       ...keyNotes,
     ],

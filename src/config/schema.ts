@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { DEFAULT_SCOPE, type OutcomeKind, type Scope } from '../core/outcome.js';
 import { parseRedisAddress } from '../core/redis-address.js';
+import { alertsSchema } from './alert-schema.js';
 import { type FileContent, LIMIT_UNITS } from './file-content.js';
 import {
   HTTP_TOKEN,
@@ -27,6 +28,7 @@ import {
   unique,
   wholeNumber,
 } from './schema-leaves.js';
+import { isThisMachine } from './safe-address.js';
 
 const limit = options({
   requests: leaf<number>(
@@ -188,7 +190,7 @@ function isBaseUrl(value: string): boolean {
 /** Whether a key sent there could be read on the way: http to anything but this machine. */
 function isInsecure(value: string): boolean {
   const { protocol: scheme, hostname } = new URL(value);
-  return scheme === 'http:' && !/^(?:localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
+  return scheme === 'http:' && !isThisMachine(hostname);
 }
 
 const provider = options({
@@ -335,6 +337,7 @@ export const fileSchema: z.ZodType<FileContent> = options({
   services: z.record(name, service).optional(),
   providers: z.record(name, statedProvider).optional(),
   store: store.optional(),
+  alerts: alertsSchema.optional(),
   healthCheckIntervalMs: milliseconds.optional(),
   api_management: apiManagement.optional(),
 });

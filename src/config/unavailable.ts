@@ -11,7 +11,6 @@ interface Unavailable {
 /** Options that are planned and would have no effect yet. A release that brings one deletes its line. */
 const UNAVAILABLE: readonly Unavailable[] = [
   { path: ['audit'], what: 'the audit trail' },
-  { path: ['alerts'], what: 'alerts' },
   { path: ['providers', '*', 'keys', '*', 'value'], prefix: 'vault:', what: 'the vault' },
 ];
 

@@ -25,6 +25,9 @@ export interface Contender {
   readonly rotation: Rotation;
 }
 
+/** A provider's place in a service weighs more than any priority of a key within its provider. */
+export const PROVIDER_STEP = 1_000_000_000;
+
 export interface Rotation {
   credit: number;
   round: number;

@@ -1,7 +1,7 @@
 /** The body of an answer of node:http on its way into the stream that the application reads. */
 import type { IncomingMessage } from 'node:http';
 import type { ResponseHead } from '../providers/response-head.js';
-import { HeldBody } from './held-body.js';
+import { HeldBody } from '../manager/held-body.js';
 import { setHidden } from './http-internals.js';
 import type { TimeLimit } from './http-time-limit.js';
 

@@ -3,7 +3,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Refusal } from '../manager/refusal.js';
 import type { ResponseHead } from '../providers/response-head.js';
-import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './discard.js';
+import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from '../manager/discard.js';
 import { setHidden } from './http-internals.js';
 import { wireHeaders } from './refusal-headers.js';
 

@@ -13,7 +13,7 @@ import type { Member } from '../manager/members.js';
 import type { Refusal } from '../manager/refusal.js';
 import { exhaustedError, isRefusal } from '../manager/refusal.js';
 import type { ResponseHead } from '../providers/response-head.js';
-import { HeldBody } from './held-body.js';
+import { HeldBody } from '../manager/held-body.js';
 import type { FoundKey } from './http2-headers.js';
 import { setHidden } from './http-internals.js';
 import type { KeyGuard } from './key-guard.js';

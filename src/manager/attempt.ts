@@ -2,7 +2,6 @@
  * Failover, written once. An adapter (fetch, node:http, the library) sends; this decides what an answer means,
  * whether the request may be sent again, with which key, and what the caller gets when nothing is left.
  */
-import { threadId } from 'node:worker_threads';
 import type { Outcome } from '../core/outcome.js';
 import { ABORTED, REFUSED_BEFORE_PROCESSING } from '../core/outcome.js';
 import type { Clock, MaybePromise, Random } from '../core/ports.js';
@@ -13,6 +12,9 @@ import type { ResponseHead } from '../providers/response-head.js';
 import { hasBody } from '../providers/rule-match.js';
 import { whyCut } from '../providers/whole-answer.js';
 import { Blame } from './blame.js';
+import { RequestNote } from './decision-note.js';
+import type { DecisionNote } from './decision-note.js';
+import type { Decisions } from './decisions.js';
 import type { Events, RequestEvent } from './events.js';
 import { Lease } from './lease.js';
 import type { Member } from './members.js';
@@ -20,6 +22,7 @@ import type { Pool, Shut } from './pool.js';
 import { cutRefusal, refusalFor } from './refusal.js';
 import type { Refusal } from './refusal.js';
 import { isRepeatable } from './repetition.js';
+import { nextRequestNumber, requestIdOf } from './request-ids.js';
 import { hasStandIn, membersOf } from './stand-ins.js';
 import type { Verdicts } from './verdicts.js';
 
@@ -71,14 +74,8 @@ export interface AttemptContext {
   readonly random: Random;
   readonly events: Events;
   readonly verdicts: Verdicts;
-}
-
-let requests = 0;
-
-/** Unique on this machine for as long as process ids are; names a request in events. */
-function nextRequestId(): string {
-  requests += 1;
-  return `${process.pid.toString(36)}-${threadId.toString(36)}-${requests.toString(36)}`;
+  /** Absent where none are remembered. */
+  readonly decisions?: Pick<Decisions, 'begin'> | undefined;
 }
 
 /** One request of the application, over all its attempts. */
@@ -87,8 +84,10 @@ export class Exchange {
   readonly #pool: Pool;
   readonly #facts: RequestFacts;
   #excluded: ReadonlySet<Member>;
+  readonly #number = nextRequestNumber();
   #startedAt = 0;
   #requestId: string | undefined;
+  #note: RequestNote | undefined;
   #attempts = 0;
   #troubles = 0;
   /** For keys to return, over all attempts. */
@@ -111,12 +110,14 @@ export class Exchange {
   }
 
   get requestId(): string {
-    return (this.#requestId ??= nextRequestId());
+    return (this.#requestId ??= requestIdOf(this.#number));
   }
 
   /** The key for the first attempt, or the refusal that the caller gets. */
   first(): MaybePromise<Lease | Refusal> {
     this.#startedAt = this.#context.now();
+    if (this.#context.decisions !== undefined)
+      this.#note = new RequestNote(this.#number, this.#pool.service, this.#startedAt, this.#facts.unfit);
     const result = this.#acquire(this.#excluded, this.#startedAt);
     return result instanceof Promise
       ? result.then((settled) => this.#leaseOrRefusal(settled))
@@ -232,8 +233,11 @@ export class Exchange {
 
   #tellEnd(end: RequestEvent['end'], lease?: Lease): void {
     const { events, now } = this.#context;
-    if (!events.isHeard('request')) return;
+    const isHeard = events.isHeard('request');
+    if (!isHeard && this.#note === undefined) return;
     const at = now();
+    this.#note?.ended(end, at);
+    if (!isHeard) return;
     const isRescued = end === 'answered' && this.#failedAt !== undefined;
     events.emit('request', {
       requestId: this.requestId,
@@ -335,22 +339,31 @@ export class Exchange {
     return refusal;
   }
 
-  #acquire(excluded: ReadonlySet<Member>, now = this.#context.now()): MaybePromise<Lease | Shut> {
+  #acquire(
+    excluded: ReadonlySet<Member>,
+    now = this.#context.now(),
+    note = this.#noteFor(now),
+  ): MaybePromise<Lease | Shut> {
     const { maxWaitMs, deadlineMs } = this.#patience;
     const waitUntil = Math.min(now + maxWaitMs - this.#waitedMs, this.#startedAt + deadlineMs);
-    const result = this.#pool.acquire({ excluded, waitUntil, caller: this.#facts }, now);
+    const result = this.#pool.acquire({ excluded, waitUntil, caller: this.#facts, note }, now);
     if (!(result instanceof Promise)) return result;
     return result.finally(() => (this.#waitedMs += this.#context.now() - now));
+  }
+
+  #noteFor(now: number): DecisionNote | undefined {
+    return this.#note && this.#context.decisions?.begin(this.#note, now);
   }
 
   /** After a provider's trouble another provider is preferred, then another key, but the same one will do. */
   #acquireElsewhere(member: Member): MaybePromise<Lease | Shut> {
     const ofProvider = membersOf(this.#pool, new Set([member.provider.id]));
     const choices = [ofProvider, new Set([member])].map((less) => new Set([...this.#excluded, ...less]));
+    const note = this.#noteFor(this.#context.now());
     const tryNext = (): MaybePromise<Lease | Shut> => {
       const excluded = choices.shift();
-      if (excluded === undefined) return this.#acquire(this.#excluded);
-      const result = this.#pool.tryAcquire(excluded);
+      if (excluded === undefined) return this.#acquire(this.#excluded, this.#context.now(), note);
+      const result = this.#pool.tryAcquire(excluded, this.#context.now(), note);
       const orNext = (settled: Lease | Shut): MaybePromise<Lease | Shut> =>
         settled instanceof Lease ? settled : tryNext();
       return result instanceof Promise ? result.then(orNext) : orNext(result);

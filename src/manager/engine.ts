@@ -6,9 +6,11 @@ import { shareTable, unshareTable } from '../state/attach.js';
 import { COUNTER } from '../state/layout.js';
 import { StateTable } from '../state/table.js';
 import type { AttemptContext } from './attempt.js';
+import { Decisions, DEFAULT_DECISIONS } from './decisions.js';
 import { readConfiguration } from './discovery.js';
 import { Events } from './events.js';
 import { ExpiryTimer } from './expiry-timer.js';
+import { KeyDesk } from './key-desk.js';
 import type { Lease } from './lease.js';
 import { LeasesOut } from './leases-out.js';
 import { LeasedPermits } from './leased-permits.js';
@@ -30,6 +32,7 @@ import { SourceWatch } from './source-watch.js';
 import { StoreLink } from './store-link.js';
 import { Sync } from './sync.js';
 import { hearThreads, tellThreads, toPortable } from './thread-news.js';
+import { Testimony } from './testimony.js';
 import { Verdicts } from './verdicts.js';
 
 const DRAIN_MS = 5_000;
@@ -44,9 +47,14 @@ export class Engine {
   readonly membership: Membership;
   readonly permits: PermitSource;
   readonly roster: Roster;
+  /** Keys come and go here while the program runs. */
+  readonly desk: KeyDesk;
   readonly owners: Owners;
   readonly sync: Sync;
   readonly verdicts: Verdicts;
+  readonly testimony = new Testimony();
+  /** Absent where none are remembered. */
+  readonly decisions: Decisions | undefined;
   readonly context: PoolContext;
   readonly attempts: AttemptContext;
   readonly #options: KeyManagerOptions;
@@ -92,6 +100,11 @@ export class Engine {
         this.#rejoinSoon();
         this.roster.wake();
       },
+      onRest: (subject: string, version: number) =>
+        this.testimony.rested(subject, version, {
+          seen: 'elsewhere',
+          ...(this.#recovery === 'done' ? { at: this.context.now() } : {}),
+        }),
       onOwner: (subject: string, rowOf: (keySubject: string) => number | undefined) =>
         this.owners.hear(subject, rowOf),
     };
@@ -147,7 +160,10 @@ export class Engine {
     });
     const { random } = this.context;
     this.verdicts = new Verdicts({ ...this.context, events: this.events, sync: this.sync });
-    this.attempts = { now: this.context.now, random, events: this.events, verdicts: this.verdicts };
+    const { decisions: most = DEFAULT_DECISIONS } = options;
+    this.decisions = most > 0 ? new Decisions(most, this.testimony) : undefined;
+    const { events, verdicts, decisions } = this;
+    this.attempts = { now: this.context.now, random, events, verdicts, decisions };
 
     this.roster = new Roster(this.context, this.#fingerprintKey, this.owners, dependencies.configuration);
     this.#monitor = new Monitor({
@@ -164,6 +180,14 @@ export class Engine {
       members: () => this.roster.members.values(),
       intervalMs: () => this.roster.configuration.healthCheckIntervalMs,
       onTrouble: hooks.onTrouble,
+    });
+    this.desk = new KeyDesk(dependencies.configuration, {
+      table: this.table,
+      options,
+      isFirstThread: seams.table === undefined,
+      roster: this.roster,
+      sync: this.sync,
+      takeUp: (configuration) => this.#takeUpEverywhere(configuration),
     });
     phases.run('provider discovery', () => this.#adopt(dependencies.configuration));
     if (seams.shareWithThreads === true) phases.onUndo('provider discovery', () => unshareTable());
@@ -183,9 +207,7 @@ export class Engine {
 
   /** Reads the configuration anew; a faulty one throws and changes nothing. */
   reload(): void {
-    const configuration = readConfiguration(this.#options);
-    this.#takeUp(configuration);
-    if (this.#seams.shareWithThreads === true) tellThreads(configuration);
+    this.#takeUpEverywhere(this.desk.over(readConfiguration(this.#options)));
   }
 
   #adopt(configuration: Configuration): void {
@@ -259,6 +281,7 @@ export class Engine {
       table: this.table,
       permits: this.permits,
       owners: this.owners,
+      testimony: this.testimony,
       now,
       random,
       onShortage: (member, retryAt) => {
@@ -357,6 +380,11 @@ export class Engine {
       await this.sync.stop();
       await this.membership.stop();
     });
+  }
+
+  #takeUpEverywhere(configuration: Configuration): void {
+    this.#takeUp(configuration);
+    if (this.#seams.shareWithThreads === true) tellThreads(configuration);
   }
 
   #takeUp(configuration: Configuration): void {

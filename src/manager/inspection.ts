@@ -1,4 +1,6 @@
 import type { Configuration } from '../config/configuration.js';
+import type { Fact } from '../core/decision.js';
+import { factOf } from '../core/decision.js';
 import { phaseOf } from '../core/health.js';
 import type { Health, Phase } from '../core/health.js';
 import type { DeadlineSource } from '../core/outcome.js';
@@ -7,9 +9,11 @@ import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import { healthScore } from './health-score.js';
 import type { BucketSource, Member } from './members.js';
+import { standingOf } from './members.js';
 import type { MemberState, MembershipView } from './membership.js';
 import type { PermitSource } from './permits.js';
 import type { Pool } from './pool.js';
+import type { Testimony } from './testimony.js';
 
 /** The state of a manager, without a secret. Times are epoch milliseconds. */
 export interface Snapshot {
@@ -121,6 +125,8 @@ export interface Explanation {
     readonly because: string;
     readonly until?: number;
     readonly source?: DeadlineSource;
+    /** How keymux knows of what stands in its way; absent where nothing does. */
+    readonly fact?: Fact;
     /** The shared bucket; absent where the key has its own. */
     readonly bucket?: { readonly name: string; readonly source: 'declared' | 'learnt' };
     readonly stated?: StatedSnapshot;
@@ -193,7 +199,13 @@ function fleetSnapshot(membership: MembershipView): FleetSnapshot {
   };
 }
 
-export function explain(pool: Pool, strategy: string, table: StateTable, now: number): Explanation {
+export function explain(
+  pool: Pool,
+  strategy: string,
+  table: StateTable,
+  testimony: Testimony,
+  now: number,
+): Explanation {
   const next = pool.next();
   const rows = pool.obstacles(now).toSorted((a, b) => a.contender.priority - b.contender.priority);
   return {
@@ -209,12 +221,29 @@ export function explain(pool: Pool, strategy: string, table: StateTable, now: nu
         (member === next ? `chosen by ${strategy}` : `usable, passed over by ${strategy}`),
       ...(obstacle?.until === undefined ? {} : { until: obstacle.until }),
       ...(obstacle?.source === undefined ? {} : { source: obstacle.source }),
+      ...(obstacle === undefined ? {} : { fact: factFor(member, obstacle, table, testimony, now) }),
       ...(member.bucketSource === 'own'
         ? {}
         : { bucket: { name: member.bucket.name, source: member.bucketSource } }),
       ...statedOf(member, table, now),
     })),
   };
+}
+
+function factFor(
+  member: Member,
+  obstacle: Obstacle,
+  table: StateTable,
+  testimony: Testimony,
+  now: number,
+): Fact {
+  const subject = {
+    key: member.keyId,
+    provider: member.provider.id,
+    bucket: member.bucket.name,
+    witnesses: testimony.of(member),
+  };
+  return factOf(subject, obstacle, standingOf(member, table), now);
 }
 
 function keySnapshot(

@@ -1,4 +1,5 @@
 import type { Configuration } from '../config/configuration.js';
+import type { Decision, DecisionRecord, RequestExplanation } from '../core/decision.js';
 import { KeymuxError } from '../core/errors.js';
 import type { Outcome, OutcomeKind } from '../core/outcome.js';
 import { DEFAULT_SCOPE } from '../core/outcome.js';
@@ -7,10 +8,14 @@ import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
 import { Exchange } from './attempt.js';
 import type { RequestFacts } from './attempt.js';
+import { keepDecisions, recordOf } from './decision-record.js';
+import type { DecisionsQuery } from './decisions.js';
 import { Engine } from './engine.js';
 import type { EventName, Events, Listener } from './events.js';
 import { explain, inspect } from './inspection.js';
 import type { Explanation, Snapshot } from './inspection.js';
+import type { NewKey } from './key-changes.js';
+import type { RetiringKey } from './key-desk.js';
 import { Lease } from './lease.js';
 import { callRun } from './library-calls.js';
 import type { Adapters, RunOptions } from './library-calls.js';
@@ -49,6 +54,8 @@ export class KeyManager implements AsyncDisposable {
   readonly #options: KeyManagerOptions;
   readonly #engine: Engine;
   #closing: Promise<void> | undefined;
+  /** Where `KEYMUX_DECISIONS` asks for it. */
+  readonly #writeDecisions: () => void = () => {};
 
   /** Throws `KEYMUX_INIT_FAILED`, which names the phase; nothing is left behind then. */
   constructor(options: KeyManagerOptions = {}, seams: KeyManagerSeams = {}) {
@@ -58,6 +65,9 @@ export class KeyManager implements AsyncDisposable {
     this.#engine = new Engine(this.#options, seams);
     this.events = this.#engine.events;
     this.#engine.integrate(() => seams.integrate?.(this));
+    const path = this.#options.env?.['KEYMUX_DECISIONS'] ?? '';
+    if (path !== '' && seams.observer !== true)
+      this.#writeDecisions = keepDecisions(path, () => this.exportDecisions());
   }
 
   /** Resolves when the store is attached and its state recovered. Never rejects: a store that fails is `degraded`. */
@@ -92,7 +102,8 @@ export class KeyManager implements AsyncDisposable {
     await this.#engine.recovered();
     const startedAt = this.now();
     const waitUntil = startedAt + (options.timeoutMs ?? ACQUIRE_TIMEOUT_MS);
-    const result = await pool.acquire({ excluded: NOBODY, waitUntil, caller: options }, startedAt);
+    const note = this.#engine.decisions?.beginAlone(service, startedAt);
+    const result = await pool.acquire({ excluded: NOBODY, waitUntil, caller: options, note }, startedAt);
     if (this.closed && result instanceof Lease) result.cancel();
     this.#refuseWhenClosed();
     if (result instanceof Lease) return result;
@@ -156,6 +167,30 @@ export class KeyManager implements AsyncDisposable {
     this.#engine.roster.wake();
   }
 
+  /**
+   * Adds a key until the process ends; the configuration does not learn of it. Returns its `provider/id`.
+   * Throws `KEYMUX_USAGE` or `KEYMUX_SECRET_UNREADABLE`.
+   */
+  addKey(key: NewKey): string {
+    this.#refuseWhenClosed();
+    void this.#engine.recovered();
+    return this.#engine.desk.add(key);
+  }
+
+  /**
+   * Gives a key no more requests; those under way with it finish. It stays away until the process ends, or until the
+   * configuration gives its id another key.
+   */
+  retireKey(keyId: string): RetiringKey {
+    this.#refuseWhenClosed();
+    return this.#engine.desk.retire(keyId);
+  }
+
+  /** Retired keys that requests are still under way with. */
+  get retiring(): readonly RetiringKey[] {
+    return this.#engine.desk.retiring();
+  }
+
   /** Everything that is known, without a secret. */
   inspect(): Snapshot {
     return inspect(
@@ -176,7 +211,25 @@ export class KeyManager implements AsyncDisposable {
   /** Which key the next request of this service gets, and what stands in the way of the others. */
   explain(service: string): Explanation {
     const strategy = this.configuration.services.get(service)?.strategy ?? 'priority';
-    return explain(this.poolOf(service), strategy, this.table, this.now());
+    return explain(this.poolOf(service), strategy, this.table, this.#engine.testimony, this.now());
+  }
+
+  /**
+   * Every attempt of a request that this thread made: which key was taken, why the others were not, and what came of
+   * it. Undefined where the request is not known, or no longer.
+   */
+  why(requestId: string): RequestExplanation | undefined {
+    return this.#engine.decisions?.why(requestId);
+  }
+
+  /** The latest selections of keys for requests, oldest first. */
+  decisions(query?: DecisionsQuery): readonly Decision[] {
+    return this.#engine.decisions?.list(query) ?? [];
+  }
+
+  /** All that is remembered of selections, for `keymux why --from` and `keymux replay`. Holds no secret. */
+  exportDecisions(): DecisionRecord {
+    return recordOf(this.#engine.decisions, this.configuration, this.now());
   }
 
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
@@ -200,7 +253,7 @@ export class KeyManager implements AsyncDisposable {
    * go of every handle. May be called twice.
    */
   shutdown(): Promise<void> {
-    this.#closing ??= this.#engine.shutDown();
+    this.#closing ??= this.#engine.shutDown().finally(this.#writeDecisions);
     return this.#closing;
   }
 
@@ -255,6 +308,11 @@ export class KeyManager implements AsyncDisposable {
     return this.#engine.roster.poolOfProvider(id);
   }
 
+  /** How a key is called in the store. Throws `KEYMUX_UNKNOWN_KEY`. */
+  subjectOf(keyId: string): string {
+    return this.#memberOf(keyId).subjects.key;
+  }
+
   /** Begins a request that may be sent several times. */
   exchange(pool: Pool, facts: RequestFacts): Exchange {
     return new Exchange(this.#engine.attempts, pool, facts);
@@ -279,6 +337,7 @@ export class KeyManager implements AsyncDisposable {
   #setDisabled(keyId: string, disabled: boolean): void {
     const member = this.#memberOf(keyId);
     if (!this.table.setDisabled(member.rows.key, disabled)) return;
+    if (disabled) this.#engine.testimony.disabled(member, this.now());
     this.#engine.sync.changed(member.subjects.key);
     this.#engine.roster.wake();
   }

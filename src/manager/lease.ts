@@ -2,6 +2,7 @@ import { KeymuxError } from '../core/errors.js';
 import type { Outcome } from '../core/outcome.js';
 import { ABORTED } from '../core/outcome.js';
 import type { Clock, MaybePromise } from '../core/ports.js';
+import type { DecisionNote } from './decision-note.js';
 import type { Member } from './members.js';
 import type { Permit, Shortage } from './permits.js';
 import { UNLIMITED, isShortage } from './permits.js';
@@ -24,6 +25,7 @@ export interface Grant {
   readonly startedAt: number;
   /** Its number among the requests of its bucket; undefined where the provider states no allowance. */
   readonly granted: number | undefined;
+  readonly decision?: DecisionNote | undefined;
 }
 
 export interface LeaseOwner {
@@ -51,6 +53,8 @@ export class Lease implements AsyncDisposable, Disposable {
   readonly granted: number | undefined;
   /** The request that it serves; absent where the program holds the lease itself. */
   request: { readonly requestId: string } | undefined;
+  /** Why this key was taken; absent where that is not remembered. */
+  readonly decision: DecisionNote | undefined;
   readonly #owner: LeaseOwner;
   readonly #renew: Grant['renew'];
   #permit: Permit;
@@ -58,7 +62,8 @@ export class Lease implements AsyncDisposable, Disposable {
   #ended = false;
   #left = false;
 
-  constructor(owner: LeaseOwner, { service, member, permit, renew, seen, startedAt, granted }: Grant) {
+  constructor(owner: LeaseOwner, grant: Grant) {
+    const { service, member, permit, renew, seen, startedAt, granted } = grant;
     this.#owner = owner;
     this.#renew = renew;
     this.#permit = permit;
@@ -71,6 +76,7 @@ export class Lease implements AsyncDisposable, Disposable {
     this.granted = granted;
     this.startedAt = startedAt;
     this.request = undefined;
+    this.decision = grant.decision;
   }
 
   /**
@@ -128,6 +134,7 @@ export class Lease implements AsyncDisposable, Disposable {
     const now = this.#owner.now();
     if (outcome.kind === 'network' && outcome.executed === 'no' && !this.#left) this.#permit.giveBack();
     else this.#permit.settle(now);
+    this.decision?.concluded(outcome, now - this.startedAt);
     this.#owner.recordOutcome(this, outcome, now - this.startedAt);
   }
 
@@ -144,6 +151,7 @@ export class Lease implements AsyncDisposable, Disposable {
     if (!this.#reported) {
       this.#reported = true;
       this.#permit.giveBack();
+      this.decision?.concluded(ABORTED, 0);
       this.#owner.recordOutcome(this, ABORTED, 0);
     }
     this.end();

@@ -48,7 +48,7 @@ export async function callRun<T>(
     const attempt = lease;
     try {
       const result = await runOwned(() => adapterFor(work, attempt)(attempt));
-      attempt.report(SUCCESS);
+      await exchange.afterOutcome(attempt, SUCCESS);
       return result;
     } catch (error) {
       const step = await exchange.afterOutcome(

@@ -23,6 +23,8 @@ export interface KeyManagerOptions {
   readonly logger?: Logger;
   /** The HTTP client of `manager.fetch`. Default: the platform's `fetch`, looked up at each call. */
   readonly fetch?: typeof fetch;
+  /** How many selections of keys are remembered, for `why` and `decisions`. Default: 1,000; 0: none. */
+  readonly decisions?: number;
   /** How long `shutdown()` waits for requests under way. Milliseconds. Default: 5,000. */
   readonly drainMs?: number;
 }

@@ -1,10 +1,11 @@
 import type { MaybePromise } from '../core/ports.js';
-import type { Obstacle, Strategy } from '../core/select.js';
+import type { Obstacle, Standing, Strategy } from '../core/select.js';
 import { obstacleOf, slowStartObstacle, strategies } from '../core/select.js';
 import type { ResponseHead } from '../providers/response-head.js';
 import type { Withheld } from '../state/allowances.js';
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
+import type { DecisionNote, View } from './decision-note.js';
 import { healthScore } from './health-score.js';
 import { learnFrom } from './learnt-limits.js';
 import type { LearningContext } from './learnt-limits.js';
@@ -16,6 +17,7 @@ import type { Owners } from './owners.js';
 import type { Permit, PermitSource, Shortage } from './permits.js';
 import { isShortage } from './permits.js';
 import { leavePlace, takeLastResortPlace, takePlace } from './places.js';
+import type { Testimony } from './testimony.js';
 import { seenVersions } from './verdicts.js';
 import { WaitingRoom } from './waiting-room.js';
 
@@ -34,12 +36,15 @@ export interface AcquireOptions {
   readonly waitUntil: number;
   /** Its signal ends the waiting. Only looked at where there is something to wait for: it may have to be made. */
   readonly caller?: { readonly signal?: AbortSignal | undefined };
+  /** Told what stood when the key was selected. */
+  readonly note?: DecisionNote | undefined;
 }
 
 export interface PoolContext extends LeaseOwner {
   readonly table: StateTable;
   readonly permits: PermitSource;
   readonly owners: Pick<Owners, 'learn'>;
+  readonly testimony: Testimony;
   readonly random: () => number;
   /** A lease went out; `recordEnd` says when it is over. */
   leaseOut(): void;
@@ -56,6 +61,8 @@ const SHORTAGE_RECHECK_MS = 2_000;
 /** While requests of other threads hold a key's slow start, no event of ours tells when they are answered. */
 const BUSY_RECHECK_MS = 25;
 
+const NO_VIEW: View = { contenders: [], standings: [], strategy: strategies.priority, failoverThreshold: 0 };
+
 /** The keys that can serve one service, and the choice among them. */
 export class Pool {
   readonly service: string;
@@ -67,6 +74,8 @@ export class Pool {
   #failoverThreshold = 0;
   #isClosed = false;
   #eligible: MemberContender[] = [];
+  /** What was chosen among, until something changes; made anew then, never altered. */
+  #view: View = NO_VIEW;
   #generation = -1;
   /** The soonest deadline of those that are not eligible. */
   #changesAt = Number.POSITIVE_INFINITY;
@@ -134,18 +143,23 @@ export class Pool {
   acquire(options: AcquireOptions, now = this.#context.now()): MaybePromise<Lease | Shut> {
     const isQueue = this.room.size > 0 && this.room.nextTryAt <= options.waitUntil;
     if (isQueue && options.caller?.signal?.aborted !== true) return this.#wait(options);
-    const first = this.tryAcquire(options.excluded, now);
+    const first = this.tryAcquire(options.excluded, now, options.note);
     if (first instanceof Promise) return first.then((result) => this.#waitUnlessServed(result, options));
     return this.#waitUnlessServed(first, options);
   }
 
-  tryAcquire(excluded: ReadonlySet<Member>, now = this.#context.now()): MaybePromise<Lease | Shut> {
+  tryAcquire(
+    excluded: ReadonlySet<Member>,
+    now = this.#context.now(),
+    note?: DecisionNote,
+  ): MaybePromise<Lease | Shut> {
     this.#refresh(now);
+    note?.look(this.#view, excluded, this.#context.table, now);
     const candidates =
       excluded.size === 0
         ? this.#eligible
         : this.#eligible.filter((contender) => !excluded.has(contender.member));
-    return this.#tryOneOf(candidates, excluded, now);
+    return this.#tryOneOf(candidates, excluded, now, note);
   }
 
   #waitUnlessServed(result: Lease | Shut, options: AcquireOptions): MaybePromise<Lease | Shut> {
@@ -170,7 +184,7 @@ export class Pool {
       const returnsAt = known?.busy === true ? undefined : known?.retryAt;
       const tryAt = returnsAt ?? now + BUSY_RECHECK_MS;
       await this.room.wait({ ticket, tryAt, deadline, takesAny: excluded.size === 0 }, signal);
-      const result = await this.tryAcquire(excluded);
+      const result = await this.tryAcquire(excluded, this.#context.now(), options.note);
       if (result instanceof Lease) {
         this.room.wakeOne();
         return result;
@@ -186,11 +200,20 @@ export class Pool {
     if (this.#generation === generation && now < this.#changesAt) return;
     if (this.#generation !== generation) this.#context.onGeneration();
     let changesAt = Number.POSITIVE_INFINITY;
+    const standings: Standing[] = [];
     this.#eligible = this.#contenders.filter(({ member }) => {
-      const obstacle = obstacleOf(standingOf(member, table), now);
+      const standing = standingOf(member, table);
+      standings.push(standing);
+      const obstacle = obstacleOf(standing, now);
       if (obstacle?.until !== undefined) changesAt = Math.min(changesAt, obstacle.until);
       return obstacle === undefined;
     });
+    this.#view = {
+      contenders: this.#contenders,
+      standings,
+      strategy: this.#strategy,
+      failoverThreshold: this.#failoverThreshold,
+    };
     this.#generation = generation;
     this.#changesAt = changesAt;
     if (changesAt !== Number.POSITIVE_INFINITY) this.#context.expireAt(changesAt);
@@ -216,30 +239,36 @@ export class Pool {
     candidates: readonly MemberContender[],
     excluded: ReadonlySet<Member>,
     now: number,
+    note: DecisionNote | undefined,
   ): MaybePromise<Lease | Shut> {
     const { table } = this.#context;
     let rest = candidates;
     let busy = false;
     for (;;) {
       const chosen = this.#pick(rest);
-      if (chosen === undefined) return this.#lastResort(excluded, now) ?? this.shut(excluded, busy, now);
+      if (chosen === undefined)
+        return this.#lastResort(excluded, now, note) ?? this.#shutAs(excluded, busy, now, note);
       const { member } = chosen;
       if (!takePlace(member, table, now)) {
         busy = true;
+        note?.missed(member, 'busy', table);
         rest = rest.filter((candidate) => candidate !== chosen);
         continue;
       }
       const granted = table.allowances.take(member.rows.bucket, now);
       if (typeof granted === 'object') {
         busy = this.#withhold(member, granted) || busy;
+        note?.missed(member, granted.until === undefined ? 'busy' : 'no-permits', table, granted.until);
         rest = ofOtherBuckets(rest, member);
         continue;
       }
-      const lease = this.#leaseOf(member, now, granted);
+      const lease = this.#leaseOf(member, now, granted, note);
       if (lease instanceof Lease) return lease;
       const others = ofOtherBuckets(rest, member);
       if (lease !== undefined) {
-        return lease.then((taken) => this.#unlessOut(taken) ?? this.#tryOneOf(others, excluded, now));
+        return lease.then(
+          (taken) => this.#unlessOut(taken, note) ?? this.#tryOneOf(others, excluded, now, note),
+        );
       }
       rest = others;
     }
@@ -253,31 +282,47 @@ export class Pool {
   }
 
   /** The lease, unless its key was taken out of use while the permit was under way. */
-  #unlessOut(lease: Lease | undefined): Lease | undefined {
+  #unlessOut(lease: Lease | undefined, note: DecisionNote | undefined): Lease | undefined {
     if (lease === undefined) return undefined;
     const obstacle = obstacleOf(standingOf(lease.member, this.#context.table), this.#context.now());
     if (obstacle === undefined || obstacle.kind === 'no-permits') return lease;
     lease.cancel();
+    note?.withdraw(lease.member, this.#context.table);
     return undefined;
   }
 
-  #lastResort(excluded: ReadonlySet<Member>, now: number): MaybePromise<Lease | Shut> | undefined {
+  #shutAs(excluded: ReadonlySet<Member>, busy: boolean, now: number, note: DecisionNote | undefined): Shut {
+    const shut = this.shut(excluded, busy, now);
+    if (note !== undefined) note.retryAt = shut.retryAt;
+    return shut;
+  }
+
+  #lastResort(
+    excluded: ReadonlySet<Member>,
+    now: number,
+    note: DecisionNote | undefined,
+  ): MaybePromise<Lease | Shut> | undefined {
     const found = this.#contenders.find(
       ({ member }) => !excluded.has(member) && takeLastResortPlace(member, this.#context.table, now),
     );
     if (found === undefined) return undefined;
-    const lease = this.#leaseOf(found.member, now);
+    const lease = this.#leaseOf(found.member, now, undefined, note);
     if (!(lease instanceof Promise)) return lease;
-    return lease.then((taken) => taken ?? this.shut(excluded, false, now));
+    return lease.then((taken) => taken ?? this.#shutAs(excluded, false, now, note));
   }
 
   /** A lease for a member in which this request has a place; undefined, and the place left, where permits are out. */
-  #leaseOf(member: Member, now: number, granted?: number): MaybePromise<Lease | undefined> {
+  #leaseOf(
+    member: Member,
+    now: number,
+    granted: number | undefined,
+    note: DecisionNote | undefined,
+  ): MaybePromise<Lease | undefined> {
     try {
       const permit = this.#context.permits.take(member.bucket, now);
-      if (!(permit instanceof Promise)) return this.#leaseWith(member, permit, now, granted);
+      if (!(permit instanceof Promise)) return this.#leaseWith(member, permit, now, granted, note);
       return permit.then(
-        (taken) => this.#leaseWith(member, taken, this.#context.now(), granted),
+        (taken) => this.#leaseWith(member, taken, this.#context.now(), granted, note),
         (error: unknown) => this.#leaveAndThrow(member, granted, error),
       );
     } catch (error) {
@@ -301,10 +346,13 @@ export class Pool {
     taken: Permit | Shortage,
     now: number,
     granted: number | undefined,
+    note: DecisionNote | undefined,
   ): Lease | undefined {
     const { table } = this.#context;
     if (isShortage(taken)) {
       this.#leave(member, granted);
+      note?.missed(member, 'no-permits', table, taken.retryAt);
+      this.#context.testimony.ranOut(member, { seen: 'here', at: now, source: 'counted' });
       this.#noteShortage(member, taken.retryAt, now + SHORTAGE_RECHECK_MS);
       return undefined;
     }
@@ -317,7 +365,18 @@ export class Pool {
     const seen = seenVersions(member, table);
     const renew = (at: number): MaybePromise<Permit | Shortage> =>
       this.#context.permits.take(member.bucket, at);
-    return new Lease(this.#context, { service, member, permit, renew, seen, startedAt: now, granted });
+    if (note !== undefined) note.chosen = member.keyId;
+    const decision = note;
+    return new Lease(this.#context, {
+      service,
+      member,
+      permit,
+      renew,
+      seen,
+      startedAt: now,
+      granted,
+      decision,
+    });
   }
 
   #uncount(member: Member, permit: Permit): void {
@@ -332,8 +391,9 @@ export class Pool {
 
   /** A provider said that the bucket's allowance is spent until then: nothing is sent that would only be refused. */
   learnShortage(member: Member, retryAt: number): void {
-    if (retryAt > this.#context.table.blockedUntil(member.rows.bucket))
-      this.#noteShortage(member, retryAt, retryAt);
+    if (retryAt <= this.#context.table.blockedUntil(member.rows.bucket)) return;
+    this.#context.testimony.ranOut(member, { seen: 'here', at: this.#context.now(), source: 'stated' });
+    this.#noteShortage(member, retryAt, retryAt);
   }
 
   #noteShortage(member: Member, retryAt: number, lookAgainAt: number): void {

@@ -3,7 +3,7 @@ import type { Credential } from '../core/credential.js';
 import { keyIdOf } from '../core/credential.js';
 import { KeymuxError } from '../core/errors.js';
 import type { ProviderDefinition } from '../core/provider.js';
-import { strategies } from '../core/select.js';
+import { PROVIDER_STEP, strategies } from '../core/select.js';
 import { ManagedOrigins } from './managed-origins.js';
 import { Member, MemberContender } from './members.js';
 import type { Owners } from './owners.js';
@@ -11,9 +11,6 @@ import { Pool } from './pool.js';
 import type { PoolContext } from './pool.js';
 import { findSharedBuckets } from './shared-buckets.js';
 import type { SharedBucket } from './shared-buckets.js';
-
-/** A provider's place in a service weighs more than any priority of a key within its provider. */
-const PROVIDER_STEP = 1_000_000_000;
 
 /** Who is there: the keys of the configuration, and the pools that serve its services and providers. */
 export class Roster {

@@ -16,6 +16,7 @@ export class Sync {
   readonly #table: StateTable;
   readonly #onTrouble: (error: unknown) => void;
   readonly #onChange: () => void;
+  readonly #onRest: (subject: string, version: number) => void;
   readonly #onOwner: (subject: string, rowOf: (keySubject: string) => number | undefined) => void;
   /** Row of the table by name of the subject. */
   readonly #rows = new Map<string, number>();
@@ -37,6 +38,8 @@ export class Sync {
     hooks: {
       onTrouble: (error: unknown) => void;
       onChange: () => void;
+      /** Somebody else says that a subject rests, under this version of its health. */
+      onRest: (subject: string, version: number) => void;
       /** A record of `Owners` was read. */
       onOwner: (subject: string, rowOf: (keySubject: string) => number | undefined) => void;
     },
@@ -46,6 +49,7 @@ export class Sync {
     this.#table = table;
     this.#onTrouble = hooks.onTrouble;
     this.#onChange = hooks.onChange;
+    this.#onRest = hooks.onRest;
     this.#onOwner = hooks.onOwner;
   }
 
@@ -180,7 +184,8 @@ export class Sync {
       }
       const row = this.#rows.get(record.subject);
       if (row === undefined) continue;
-      this.#table.restore(row, record.health);
+      const { before, after } = this.#table.restore(row, record.health);
+      if (before !== after && after.status === 'resting') this.#onRest(record.subject, after.version);
       if (record.disabledVersion > this.#table.disabledVersion(row)) {
         this.#table.setDisabled(row, record.disabled, record.disabledVersion);
       }

@@ -3,6 +3,7 @@
  * clone carries no `Secret`, but for the keys of virtual providers, which each thread reads from their source.
  */
 import { BroadcastChannel } from 'node:worker_threads';
+import type { AlertDefinition } from '../config/alert-definition.js';
 import type { Configuration, RedisDefinition, StoreDefinition } from '../config/configuration.js';
 import { readEnvironment } from '../config/environment.js';
 import { readReference } from '../config/reference.js';
@@ -30,7 +31,18 @@ export function toPortable(configuration: Configuration): PortableConfiguration 
     ...credential,
     secret: credential.source ?? credential.secret.reveal(),
   }));
-  return { ...configuration, credentials, store: toPortableStore(configuration.store) };
+  const { alerts, ...rest } = configuration;
+  return {
+    ...rest,
+    credentials,
+    store: toPortableStore(configuration.store),
+    ...(alerts === undefined ? {} : { alerts: alerts.map(withoutWebhook) }),
+  };
+}
+
+/** Other threads tell the main one what happens, and nobody else. */
+function withoutWebhook({ webhook: _webhook, ...alert }: AlertDefinition): AlertDefinition {
+  return alert;
 }
 
 function toPortableStore(store: StoreDefinition): PortableStore {

@@ -1,4 +1,5 @@
 /** Carries what an outcome says about keys, buckets and providers into the table, and tells who must know. */
+import type { Witness } from '../core/decision.js';
 import type { Health, HealthEvent } from '../core/health.js';
 import { KEY_POLICY, PROVEN_SUCCESSES, PROVIDER_POLICY } from '../core/health.js';
 import type { Outcome } from '../core/outcome.js';
@@ -11,12 +12,14 @@ import { recordHealth } from './health-score.js';
 import type { SeenVersions } from './lease.js';
 import type { Member } from './members.js';
 import type { Sync } from './sync.js';
+import type { Testimony } from './testimony.js';
 import { announceTransition } from './transitions.js';
 
 export interface VerdictContext {
   readonly table: StateTable;
   readonly events: Events;
   readonly sync: Sync;
+  readonly testimony: Testimony;
   readonly now: Clock;
   readonly random: Random;
 }
@@ -116,12 +119,14 @@ export class Verdicts {
   }
 
   #change(member: Member, who: keyof SeenVersions, event: HealthEvent): void {
-    const { table, events, sync } = this.#context;
+    const { table, events, sync, testimony } = this.#context;
     const now = this.#context.now();
     const policy = who === 'provider' ? PROVIDER_POLICY : KEY_POLICY;
     const { before, after } = table.update(member.rows[who], event, policy, now, this.#context.random);
     if (!isWorthSharing(before, after)) return;
     sync.changed(member.subjects[who]);
+    if (after.status === 'resting')
+      testimony.rested(member.subjects[who], after.version, witnessOf(event, now));
     const label = { key: member.keyId, bucket: member.bucket.name, provider: member.provider.id }[who];
     announceTransition(events, label, before, after, event, now);
   }
@@ -130,6 +135,16 @@ export class Verdicts {
     const { table } = this.#context;
     if (table.get(row, COUNTER.successes) < PROVEN_SUCCESSES) table.add(row, COUNTER.successes, 1);
   }
+}
+
+function witnessOf(event: HealthEvent, at: number): Witness {
+  const { evidence, status } = event.type === 'outcome' ? event.outcome : {};
+  return {
+    seen: 'here',
+    at,
+    ...(evidence === undefined ? {} : { evidence }),
+    ...(status === undefined ? {} : { status }),
+  };
 }
 
 /** The versions that an outcome recorded now is seen under. */

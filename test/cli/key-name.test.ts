@@ -1,4 +1,4 @@
-import { findKey } from '#keymux/cli/keys.js';
+import { findKey } from '#keymux/cli/key-name.js';
 import { describe, expect, it } from 'vitest';
 
 const IDS = ['acme/main', 'acme/spare', 'openai/main'];

@@ -1,10 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { fitToHeight } from '#keymux/cli/watch-screen.js';
 import { displayWidth } from '#keymux/cli/display-width.js';
 import { describe, expect, it } from 'vitest';
 import { BIN, CANARY, acmeProject } from './keymux-process.js';
-import type { Running } from './keymux-process.js';
+import type { Project, Running } from './keymux-process.js';
 
 const hasScript = spawnSync('script', ['--version']).status === 0;
 const ENTER = '\u001b[?1049h\u001b[?25l';
@@ -19,14 +18,6 @@ function lastFrame(output: string): string[] {
       .at(-1) ?? '';
   return frame.slice(0, frame.indexOf('\u001b[J')).replaceAll('\u001b[K', '').split('\r\n');
 }
-
-describe('fitToHeight', () => {
-  it('says how many rows are hidden', () => {
-    expect(fitToHeight(['a', 'b', 'c'], 3)).toEqual(['a', 'b', 'c']);
-    expect(fitToHeight(['a', 'b', 'c', 'd'], 3)).toEqual(['a', 'b', '… 2 more rows']);
-    expect(fitToHeight(['a', 'b'], 1)).toEqual(['… 2 more rows']);
-  });
-});
 
 describe('keymux status --watch into a pipe', () => {
   it.each([
@@ -50,7 +41,7 @@ describe.skipIf(!hasScript)('keymux status --watch on a terminal', () => {
     columns: number,
     aside = '',
     input = '',
-  ): { running: Running; path: (name: string) => string } {
+  ): { running: Running; project: Project; path: (name: string) => string } {
     const project = acmeProject();
     execFileSync('mkfifo', [project.path('go')]);
     const line = `stty rows ${rows} cols ${columns}; ${aside} "${process.execPath}" "${BIN}" status --watch ${input}; echo "code $?"; stty -a`;
@@ -58,15 +49,15 @@ describe.skipIf(!hasScript)('keymux status --watch on a terminal', () => {
       TERM: 'xterm',
       NO_COLOR: '1',
     });
-    return { running, path: (name) => project.path(name) };
+    return { running, project, path: (name) => project.path(name) };
   }
 
   it('fits the window, and restores the terminal upon q', async () => {
-    const { running } = watch(12, 60);
-    const frame = lastFrame(await running.saw('more rows'));
-    expect(frame.length).toBeLessThanOrEqual(12);
+    const { running } = watch(6, 60);
+    const frame = lastFrame(await running.saw('more keys'));
+    expect(frame.length).toBeLessThanOrEqual(6);
     expect(Math.max(...frame.map(displayWidth))).toBeLessThanOrEqual(60);
-    expect(frame.at(-1)).toMatch(/^… \d+ more rows$/);
+    expect(frame.at(-1)).toMatch(/^q quit/);
     running.process.stdin?.write('q');
     const { stdout } = await running.ended;
     expect(stdout.indexOf(ENTER)).toBeGreaterThanOrEqual(0);
@@ -76,17 +67,44 @@ describe.skipIf(!hasScript)('keymux status --watch on a terminal', () => {
     expect(stdout).not.toContain(CANARY);
   });
 
+  it('sorts and filters by key, and tells what changes as it happens', async () => {
+    const { running, project } = watch(30, 120);
+    await running.saw('q quit · s sort: as configured · f show: all keys');
+    running.process.stdin?.write('s');
+    await running.saw('s sort: trouble first');
+    running.process.stdin?.write('f');
+    await running.saw('● no key is in trouble');
+    const manager = await project.manager();
+    manager.disable('acme/2');
+    await manager.shutdown();
+    const frame = lastFrame(await running.saw('▼ acme/2 unproven → disabled')).join('\n');
+    expect(frame).toContain('acme/2  – disabled');
+    expect(frame).not.toContain('acme/main  ');
+    running.process.stdin?.write('q');
+    const { stdout } = await running.ended;
+    expect(stdout).not.toContain(CANARY);
+    // Nothing but the frame's own steering: without colour no colour.
+    expect(
+      new Set(
+        stdout
+          .split('\u001b')
+          .slice(1)
+          .map((part) => /^\[[\d;?]*(.)/.exec(part)?.[1]),
+      ),
+    ).not.toContain('m');
+  });
+
   it('ends upon Ctrl-C', async () => {
     const { running } = watch(40, 100);
-    expect(lastFrame(await running.saw('acme/2')).join('\n')).not.toContain('more rows');
+    expect(lastFrame(await running.saw('acme/2')).join('\n')).not.toContain('more keys');
     running.process.stdin?.write('\u0003');
     const { stdout } = await running.ended;
     expect(stdout.slice(stdout.indexOf(LEAVE))).toContain('code 0');
   });
 
   it('draws anew when the window changes', async () => {
-    const { running, path } = watch(8, 40, '(read -r line < go; stty rows 50 cols 120 < /dev/tty) &');
-    await running.saw('more rows');
+    const { running, path } = watch(6, 40, '(read -r line < go; stty rows 50 cols 120 < /dev/tty) &');
+    await running.saw('more keys');
     writeFileSync(path('go'), 'go\n');
     const frame = lastFrame(await running.saw('acme/2'));
     expect(frame.length).toBeGreaterThan(8);

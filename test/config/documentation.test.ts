@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkContent, readConfigurationFile } from '#keymux/config/file.js';
+import { ALERT_KINDS } from '#keymux/core/alert-rules.js';
 import { strategies } from '#keymux/core/select.js';
 import { catalogue } from '#keymux/providers/catalogue.js';
 import { errorOf, folderWith } from './sample.js';
@@ -22,18 +23,24 @@ function optionsOfSchema(): string[] {
     acme({ errors: [{ ...x, header: x }] }),
     acme({ auth: { ...x, in: 'header' } }),
     acme({ auth: { ...x, in: 'basic' } }),
+    { alerts: ALERT_KINDS.map((when) => ({ ...x, when })) },
   ];
   const lists = contents.flatMap((content) => {
     const { message } = errorOf(() => checkContent(content, { name: 'x', folder: '/', catalogue }));
     return [...message.matchAll(/known here: (.*)$/gm)].map(([, list = '']) => list.split(', '));
   });
-  expect(lists).toHaveLength(18);
+  expect(lists).toHaveLength(18 + ALERT_KINDS.length);
   return [...new Set(lists.flat())];
 }
 
 describe('docs/configuration.md', () => {
   it('explains every option', () => {
     const missing = optionsOfSchema().filter((option) => !new RegExp(`\\b${option}\\b`).test(page));
+    expect(missing).toEqual([]);
+  });
+
+  it('explains every kind of alert', () => {
+    const missing = ALERT_KINDS.filter((kind) => !page.includes(`\n| \`${kind}\` `));
     expect(missing).toEqual([]);
   });
 

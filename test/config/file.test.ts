@@ -216,7 +216,6 @@ store: { type: sqlite, path: ./state.db }
 
   it.each([
     ['audit: { path: x }', 'audit is not available in this version (the audit trail)'],
-    ['alerts: []', 'alerts is not available in this version (alerts)'],
     [
       'providers: { finnhub: { keys: [{ id: a, value: "vault:CANARY" }] } }',
       'providers.finnhub.keys[0].value is not available in this version (the vault)',

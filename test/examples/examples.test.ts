@@ -17,6 +17,8 @@ const EXPECTED: Readonly<Record<string, RegExp>> = {
   'worker-threads.mjs': /^answered: 40, over the limit: 0\n$/,
   'own-provider.mjs': /price: 7.*one -> two/s,
   'redis-fleet.mjs': /^answered: 60, over the limit: 0\n$/,
+  'python-gateway/start.mjs':
+    /(request \d got 200 served by third\n.*){3}a stream of 6 events, the last one data: \[DONE\]\n.*saw: first 429, second 401(, third 200){4}\n/s,
   'testing.test.mjs': /# pass 1\n# fail 0/,
 };
 
@@ -37,7 +39,9 @@ describe('the examples', () => {
   });
 
   it('are all run here and listed in their README', () => {
-    const files = readdirSync(folder).filter((file) => file.endsWith('.mjs'));
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) =>
+      file.endsWith('.mjs'),
+    );
     expect(files.toSorted()).toEqual(Object.keys(EXPECTED).toSorted());
     const readme = readFileSync(`${folder}README.md`, 'utf8');
     expect(files.filter((file) => !readme.includes(`\`${file}\``))).toEqual([]);

@@ -182,15 +182,26 @@ describe('an explanation', () => {
       service: 'acme',
     });
     expect(candidates).toEqual([
-      { key: 'acme/main', usable: false, because: 'disabled by a person' },
+      {
+        key: 'acme/main',
+        usable: false,
+        because: 'disabled by a person',
+        fact: { subject: 'acme/main', source: 'person', seen: 'here', ageMs: 0 },
+      },
       {
         key: 'acme/2',
         usable: false,
         because: 'rate-limited, until a time stated by the provider',
         until: clock.now() + 5_000,
         source: 'stated',
+        fact: { subject: 'acme/2', source: 'stated', seen: 'here', ageMs: 0 },
       },
-      { key: 'acme/3', usable: true, because: 'unproven key, 4 requests under way' },
+      {
+        key: 'acme/3',
+        usable: true,
+        because: 'unproven key, 4 requests under way',
+        fact: { subject: 'acme/3', source: 'observed' },
+      },
       { key: 'acme/4', usable: true, because: 'usable, passed over by priority' },
     ]);
     for (const lease of out) lease.end();

@@ -95,7 +95,12 @@ export async function monitored({
     rejoin: () => {},
     onBack: () => {},
   });
-  const sync = new Sync(store, link, table, { onTrouble, onChange: () => {}, onOwner: () => {} });
+  const sync = new Sync(store, link, table, {
+    onTrouble,
+    onChange: () => {},
+    onRest: () => {},
+    onOwner: () => {},
+  });
   await store.open();
   sync.track(members);
   const election = new HandElection();

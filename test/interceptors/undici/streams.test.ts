@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DEFAULT_STREAM } from '#keymux/core/provider.js';
 import type { Exchange } from '#keymux/manager/attempt.js';
-import { StallWatch, watchOf } from '#keymux/interceptors/stall-watch.js';
+import { StallWatch, watchOf } from '#keymux/manager/stall-watch.js';
 import { reply, reset, silence, stream } from '#keymux/testing/script.js';
 import { BAD_BAD_GOOD, CAPTURED, bearer, managed, managerFor, until } from '../managed.js';
 import { Recorder, dispatch } from './recorder.js';

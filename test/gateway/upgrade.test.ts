@@ -1,0 +1,172 @@
+import { once } from 'node:events';
+import http from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import net from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import WebSocket from 'ws';
+import { ok, refuse, reply, reset, silence, stream } from '#keymux/testing/script.js';
+import { forwarded, TOKEN, until } from './forwarded.js';
+import type { Forwarded, ForwardedOptions } from './forwarded.js';
+
+const AUTH = { in: 'header', name: 'x-api-key' } as const;
+
+function feeds(keys: ForwardedOptions['providers'][string]['keys'], more: object = {}): Promise<Forwarded> {
+  return forwarded({
+    providers: {
+      acme: { keys, simulator: { flavour: 'generic', auth: AUTH }, provider: { auth: AUTH, ...more } },
+    },
+  });
+}
+
+function open({ url }: Forwarded, path = '/acme/feed', protocols: string[] = []): WebSocket {
+  const socket = new WebSocket(url.replace('http', 'ws') + path, protocols, {
+    headers: { 'x-api-key': TOKEN },
+  });
+  socket.on('error', () => {});
+  onTestFinished(() => socket.terminate());
+  return socket;
+}
+
+/** The handshake as it is answered. */
+async function handshake(socket: WebSocket): Promise<IncomingMessage> {
+  const [message] = (await once(socket, 'upgrade')) as [IncomingMessage];
+  return message;
+}
+
+async function refusal(
+  socket: WebSocket,
+): Promise<{ status: number; text: string; headers: http.IncomingHttpHeaders }> {
+  const [, message] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
+  let text = '';
+  for await (const chunk of message) text += String(chunk);
+  return { status: message.statusCode ?? 0, text, headers: message.headers };
+}
+
+describe('a WebSocket', () => {
+  it('passes both ways with a key of ours, and its handshake names it', async () => {
+    const gateway = await feeds({ 'key-one': {} });
+    const socket = open(gateway);
+    const opened = once(socket, 'open');
+    const message = await handshake(socket);
+    expect(message.headers['x-keymux-key']).toMatch(/^acme\//);
+    expect(message.headers['x-request-id']).toBe(gateway.ended[0]?.requestId);
+    await opened;
+    expect(gateway.forwarding.size).toBe(1);
+    socket.send('hello');
+    const [answer] = (await once(socket, 'message')) as [Buffer];
+    expect(answer.toString()).toContain('key-one');
+    const [record] = gateway.simulator('acme').requests;
+    expect(record).toMatchObject({ webSocket: true, key: 'key-one', path: '/feed', status: 101 });
+    expect(JSON.stringify(record?.headers)).not.toContain(TOKEN);
+    socket.close();
+    await once(socket, 'close');
+    await until(() => gateway.forwarding.size === 0);
+    expect(gateway.manager.inspect().keys[0]).toMatchObject({ inFlight: 0, state: 'ready' });
+    expect(gateway.ended.map(({ end }) => end)).toEqual(['answered']);
+  });
+
+  it.each([
+    ['limited', refuse(429, { retryAfterSeconds: 60 })],
+    ['revoked', refuse(401)],
+    ['reset', reset('before-headers')],
+  ])('goes on with the next key where the first one is %s', async (_, behaviour) => {
+    const gateway = await feeds({ 'key-one': { always: behaviour }, 'key-two': {} });
+    const socket = open(gateway);
+    await once(socket, 'open');
+    expect(gateway.seen('acme')).toEqual(['key-one', 'key-two']);
+    expect(gateway.ended).toMatchObject([{ end: 'answered', attempts: 2 }]);
+  });
+
+  it('that is refused by every key is told so', async () => {
+    const limited = { always: refuse(429, { retryAfterSeconds: 60 }) };
+    const gateway = await feeds({ 'key-one': limited, 'key-two': limited });
+    const { status, headers } = await refusal(open(gateway));
+    expect(status).toBe(429);
+    expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+    expect(headers['x-keymux-key']).toMatch(/^acme\//);
+    const again = await refusal(open(gateway));
+    expect(again.status).toBe(429);
+    expect(again.text).toContain('KEYMUX_NO_USABLE_KEY');
+    expect(gateway.seen('acme')).toHaveLength(2);
+    await until(() => gateway.forwarding.size === 0);
+  });
+
+  it('that the caller asked for in the wrong way is told in the words of the provider', async () => {
+    const gateway = await feeds({ 'key-one': { always: reply(404, { body: 'no such feed' }) } });
+    expect(await refusal(open(gateway))).toMatchObject({ status: 404, text: 'no such feed' });
+  });
+
+  it('whose provider is not there, or says nothing, is told so in time', async () => {
+    const gateway = await feeds({ 'key-one': { always: silence() } }, { stream: { firstByteMs: 100 } });
+    const { status, text } = await refusal(open(gateway));
+    expect(status).toBe(504);
+    expect(text).toContain('key acme/');
+    const nowhere = await feeds(
+      { 'key-one': {} },
+      { baseUrl: 'http://127.0.0.1:1', retry: { deadlineMs: 1 } },
+    );
+    expect((await refusal(open(nowhere))).status).toBe(502);
+  });
+
+  it('is closed to its caller when the provider closes it', async () => {
+    const gateway = await feeds({ 'key-one': {} });
+    const socket = open(gateway);
+    await once(socket, 'open');
+    gateway.simulator('acme').dropConnections();
+    await once(socket, 'close');
+    await until(() => gateway.forwarding.size === 0);
+  });
+
+  it('is closed to its provider when the caller goes, also before it stands', async () => {
+    const gateway = await feeds({ 'key-one': { always: silence() } });
+    const socket = open(gateway);
+    socket.on('error', () => {});
+    await gateway.simulator('acme').waitFor(({ requests }) => requests.length === 1);
+    socket.terminate();
+    await gateway.simulator('acme').waitFor(({ requests }) => requests[0]?.aborted === true);
+    await until(() => gateway.forwarding.size === 0);
+    expect(gateway.seen('acme')).toEqual(['key-one']);
+    expect(gateway.manager.inspect().keys[0]?.inFlight).toBe(0);
+    await until(() => gateway.ended.length === 1);
+    expect(gateway.ended[0]?.end).toBe('aborted');
+  });
+
+  it('is cut when the time to drain is over', async () => {
+    const gateway = await feeds({ 'key-one': { always: stream({ everyMs: 1 }) } });
+    const socket = open(gateway);
+    await once(socket, 'open');
+    await gateway.forwarding.drain(1);
+    await once(socket, 'close');
+    await until(() => gateway.forwarding.size === 0);
+  });
+
+  it('gives no token away that stands in a subprotocol', async () => {
+    const seen: (string | undefined)[] = [];
+    const upstream = http.createServer();
+    upstream.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
+      seen.push(request.headers['sec-websocket-protocol']);
+      socket.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
+    });
+    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void upstream.close());
+    const baseUrl = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+    const gateway = await feeds({ 'key-one': {} }, { baseUrl });
+    await refusal(open(gateway, '/acme/feed', ['realtime', `openai-insecure-api-key.${TOKEN}`]));
+    await refusal(open(gateway, '/acme/feed', [`openai-insecure-api-key.${TOKEN}`]));
+    await refusal(open(gateway, '/acme/feed', ['one', 'two']));
+    expect(seen).toEqual(['realtime', undefined, 'one,two']);
+  });
+
+  it('is the only thing that a connection may become', async () => {
+    const gateway = await feeds({ 'key-one': { always: ok() } });
+    const socket = net.connect(gateway.port, '127.0.0.1');
+    let text = '';
+    socket.on('data', (data) => (text += data.toString()));
+    socket.write('GET /acme/x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n');
+    await once(socket, 'end');
+    expect(text).toMatch(/^HTTP\/1\.1 400 /);
+    expect(gateway.seen('acme')).toEqual([]);
+  });
+});
