@@ -24,7 +24,19 @@ describe('keymux', () => {
     const { code, stdout } = await project.keymux(['--help']);
     expect(code).toBe(0);
     const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
-    expect(commands).toEqual(['init', 'run', 'demo', 'status', 'explain', 'keys', 'doctor', 'help']);
+    expect(commands).toEqual([
+      'init',
+      'run',
+      'serve',
+      'demo',
+      'status',
+      'explain',
+      'why',
+      'replay',
+      'keys',
+      'doctor',
+      'help',
+    ]);
   });
 
   it.each([
@@ -172,7 +184,9 @@ describe('explain', () => {
     const { code, stdout } = await project.keymux(['explain', 'data']);
     expect(code).toBe(0);
     expect(stdout).toContain('● acme/2 serves the next request');
-    expect(stdout).toMatch(/✗ +acme\/main +rejected, until a time guessed +in 1\d min/);
+    expect(stdout).toMatch(
+      /✗ +acme\/main +rejected, until a time guessed +guessed, heard from elsewhere \[acme\/main\] +in 1\d min/,
+    );
     expect(stdout).toContain('env:ACME_API_KEY_2');
   });
 
