@@ -7,6 +7,7 @@ import { ApiRefusal } from './api-refusal.js';
 import { route } from './api-route.js';
 import type { ApiRoute } from './api-route.js';
 import {
+  callerSchema,
   decisionRecordSchema,
   decisionsSchema,
   explanationSchema,
@@ -170,7 +171,18 @@ const getFleet = route({
   },
 });
 
+const getCaller = route({
+  method: 'GET',
+  path: '/api/caller',
+  role: 'read',
+  operationId: 'getCaller',
+  summary: 'The name of the token that asks, and what it may do.',
+  answer: callerSchema,
+  work: (_input, _context, { name, roles }) => ({ name, roles: [...roles] }),
+});
+
 export const READ_ROUTES: readonly ApiRoute[] = [
+  getCaller,
   getState,
   explainService,
   listRequests,

@@ -2,6 +2,7 @@
 import type * as z from 'zod';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Observation } from '../manager/observation.js';
+import type { Caller } from './access.js';
 
 export interface ApiContext {
   readonly manager: KeyManager;
@@ -33,7 +34,7 @@ export interface ApiRoute extends RouteFacts {
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
   readonly answer: z.ZodType;
-  readonly work: (input: Input<unknown, unknown, unknown>, context: ApiContext) => unknown;
+  readonly work: (input: Input<unknown, unknown, unknown>, context: ApiContext, caller: Caller) => unknown;
 }
 
 /** Ties the types of what a route takes and answers to its schemas. */
@@ -51,6 +52,7 @@ export function route<
     readonly work: (
       input: Input<z.output<Params>, z.output<Query>, z.output<Body>>,
       context: ApiContext,
+      caller: Caller,
     ) => z.input<Answer> | Promise<z.input<Answer>>;
   },
 ): ApiRoute {

@@ -32,6 +32,11 @@ const limit = z
   })
   .readonly();
 
+export const callerSchema = z.strictObject({
+  name: z.string(),
+  roles: z.array(z.enum(['use', 'read', 'admin'])),
+});
+
 export const keySchema = z
   .object({
     id: keyId,

@@ -34,7 +34,7 @@ export async function answerApi(own: OwnRequest, context: ApiContext): Promise<A
     body: route.body === undefined ? undefined : parsed(route.body, await readJson(own.request), 'body'),
   };
   refuseOpenSecret(own.request, input.body);
-  return { status: route.status ?? 200, value: await route.work(input, context) };
+  return { status: route.status ?? 200, value: await route.work(input, context, own.caller) };
 }
 
 export function demandRole(caller: Caller, role: Exclude<Role, 'use'>): void {

@@ -4,7 +4,6 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { SUCCESS } from '../core/outcome.js';
 import type { Exchange, RequestFacts, Step } from '../manager/attempt.js';
 import type { Lease } from '../manager/lease.js';
 import type { Refusal } from '../manager/refusal.js';
@@ -270,7 +269,7 @@ export class ForwardedUpgrade implements RequestFacts, Breakable {
   #open(lease: Lease, message: IncomingMessage, upstream: Duplex, head: Buffer): void {
     this.#upstream = upstream;
     upstream.on('error', nothing);
-    void this.exchange.afterOutcome(lease, SUCCESS);
+    this.exchange.upgraded(lease);
     const socket = this.#socket;
     const key = lease.member.credential.secret.reveal();
     const raw = answerHeaders(message.headers, {}, key, this.#imprint(lease));

@@ -1,6 +1,5 @@
 /** One request of the application through node:http or node:https, over all its attempts. */
 import type { IncomingMessage } from 'node:http';
-import { SUCCESS } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { Exchange, RequestFacts } from '../manager/attempt.js';
 import type { KeyManager } from '../manager/key-manager.js';
@@ -343,7 +342,7 @@ export class HttpExchange implements RequestFacts, AttemptOwner, Judge {
     const { lease } = attempt;
     attempt.limit?.stop();
     if (lease !== undefined && this.#phase === 'sending') {
-      lease.report(SUCCESS);
+      this.exchange.upgraded(lease);
       attempt.isUpgraded = true;
       socket.once('close', () => lease.end());
     }

@@ -1,5 +1,4 @@
 /** One attempt of a request through undici: what its answer means, and so what becomes of it. */
-import { SUCCESS } from '../core/outcome.js';
 import type { MaybePromise } from '../core/ports.js';
 import type { Exchange, Step } from '../manager/attempt.js';
 import type { Lease } from '../manager/lease.js';
@@ -143,7 +142,7 @@ export class Attempt implements AttemptEvents, SilenceListener {
 
   upgrade(head: AnswerHead, socket: unknown): void {
     this.#watch?.stop();
-    this.#lease.report(SUCCESS);
+    this.#owner.exchange.upgraded(this.#lease);
     (socket as NodeJS.EventEmitter).once('close', () => this.#lease.end());
     this.#owner.application.upgrade(head, socket);
   }

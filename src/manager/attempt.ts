@@ -3,7 +3,7 @@
  * whether the request may be sent again, with which key, and what the caller gets when nothing is left.
  */
 import type { Outcome } from '../core/outcome.js';
-import { ABORTED, REFUSED_BEFORE_PROCESSING } from '../core/outcome.js';
+import { ABORTED, REFUSED_BEFORE_PROCESSING, SUCCESS } from '../core/outcome.js';
 import type { Clock, MaybePromise, Random } from '../core/ports.js';
 import type { ProviderDefinition } from '../core/provider.js';
 import { peekText } from '../providers/body-peek.js';
@@ -94,6 +94,7 @@ export class Exchange {
   #waitedMs = 0;
   #patience: Patience;
   #blame: Blame | undefined;
+  #hasEnded = false;
   /** When the first attempt failed. */
   #failedAt: number | undefined;
   /** How the provider stood when it began to answer well: its strikes before that, its version after. */
@@ -173,6 +174,11 @@ export class Exchange {
     return this.#conclude(lease, outcome);
   }
 
+  /** The provider switched protocols, and the connection is the caller's from now on. */
+  upgraded(lease: Lease): void {
+    this.#delivered(lease, SUCCESS);
+  }
+
   /** The caller went away: no further attempt, no blame. */
   aborted(lease: Lease): void {
     lease.report(ABORTED);
@@ -231,7 +237,10 @@ export class Exchange {
     return this.#deliver(lease);
   }
 
+  /** Whoever has its answer may still go away: only the first end counts. */
   #tellEnd(end: RequestEvent['end'], lease?: Lease): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     const { events, now } = this.#context;
     const isHeard = events.isHeard('request');
     if (!isHeard && this.#note === undefined) return;

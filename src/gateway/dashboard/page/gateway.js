@@ -44,19 +44,10 @@ export class Gateway {
     return this.#ask('POST', path);
   }
 
-  /**
-   * Whether the token may change things. Nothing is changed: no key has this name, and the role is looked at before
-   * the key.
-   */
+  /** Whether the token may change things. */
   async mayChange() {
-    try {
-      await this.post('keys/-/-/enable');
-      return true;
-    } catch (error) {
-      if (error.status === 404) return true;
-      if (error.status === 403 || error.status === 401) return false;
-      throw error;
-    }
+    const { roles } = await this.get('caller');
+    return roles.includes('admin');
   }
 
   async #ask(method, path) {
