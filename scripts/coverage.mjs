@@ -39,7 +39,8 @@ function readScripts(rawDir, dist) {
 function unloadedScripts(dist, scripts) {
   const loaded = new Set(scripts.map((script) => script.url));
   return readdirSync(dist, { recursive: true })
-    .filter((name) => name.endsWith('.js'))
+    // What was not compiled is for browsers (the dashboard's page), in which this does not count.
+    .filter((name) => name.endsWith('.js') && existsSync(join(dist, `${name}.map`)))
     .map((name) => pathToFileURL(join(dist, name)).href)
     .filter((url) => !loaded.has(url))
     .map((url) => ({ url, functions: [wholeFile(url, 0)] }));
