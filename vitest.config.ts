@@ -9,7 +9,7 @@ const fromSource = process.env.KEYMUX_TEST_SOURCE === '1';
 /** What keeps every core busy with processes of its own; nothing else runs beside it. */
 const FLEETS = ['test/chaos/**/*.test.ts', 'test/fleet/exactness.test.ts', 'test/cli/demo.test.ts'];
 /** Also on two cores: much of the time is spent waiting for sockets and other processes. */
-const WORKERS = 3;
+const WORKERS = 4;
 
 export default defineConfig({
   resolve: {

@@ -38,12 +38,14 @@ function readScripts(rawDir, dist) {
 /** An entry for each module that nothing loaded, so that it counts as not covered. */
 function unloadedScripts(dist, scripts) {
   const loaded = new Set(scripts.map((script) => script.url));
-  return readdirSync(dist, { recursive: true })
-    // What was not compiled is for browsers (the dashboard's page), in which this does not count.
-    .filter((name) => name.endsWith('.js') && existsSync(join(dist, `${name}.map`)))
-    .map((name) => pathToFileURL(join(dist, name)).href)
-    .filter((url) => !loaded.has(url))
-    .map((url) => ({ url, functions: [wholeFile(url, 0)] }));
+  return (
+    readdirSync(dist, { recursive: true })
+      // What was not compiled is for browsers (the dashboard's page), in which this does not count.
+      .filter((name) => name.endsWith('.js') && existsSync(join(dist, `${name}.map`)))
+      .map((name) => pathToFileURL(join(dist, name)).href)
+      .filter((url) => !loaded.has(url))
+      .map((url) => ({ url, functions: [wholeFile(url, 0)] }))
+  );
 }
 
 function wholeFile(url, count) {
