@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { reportCoverage } from './coverage.mjs';
 import { installClients, installSystemPrograms } from './test-programs.mjs';
@@ -22,13 +22,16 @@ function runNode(args, env) {
 }
 
 /** Vitest's own count leaves out files that failed before their first test; each counts as one failure here. */
-function countTests() {
-  if (!existsSync(resultsFile)) return { passed: 0, failed: 1 };
+function readResults() {
+  if (!existsSync(resultsFile)) return { passed: 0, failures: ['vitest wrote no results'] };
   const results = JSON.parse(readFileSync(resultsFile, 'utf8'));
-  const brokenFiles = results.testResults.filter(
-    (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
-  );
-  return { passed: results.numPassedTests, failed: results.numFailedTests + brokenFiles.length };
+  const failures = results.testResults.flatMap((file) => {
+    const name = relative(root, file.name);
+    const failed = file.assertionResults.filter((test) => test.status === 'failed');
+    if (file.status === 'failed' && failed.length === 0) return [`${name}\n${file.message}`];
+    return failed.map((test) => `${name} > ${test.fullName}\n${test.failureMessages.join('\n')}`);
+  });
+  return { passed: results.numPassedTests, failures };
 }
 
 const args = process.argv.slice(2);
@@ -60,9 +63,13 @@ const status = runNode(
   { ...env, ...programs, NODE_V8_COVERAGE: rawDir },
 );
 
-const isCovered = await reportCoverage({ root, rawDir, outputDir: coverageDir, enforce: !isPartial });
+const { passed, failures } = readResults();
+const isGreen = status === 0 && failures.length === 0 && passed > 0;
+// The coverage of a run that failed says nothing, and would push the failures out of sight.
+const isCovered =
+  isGreen && (await reportCoverage({ root, rawDir, outputDir: coverageDir, enforce: !isPartial }));
 rmSync(rawDir, { recursive: true, force: true });
 
-const { passed, failed } = countTests();
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = status !== 0 || failed > 0 || passed === 0 || !isCovered ? 1 : 0;
+for (const failure of failures) console.error(`\nFAILED ${failure}`);
+console.log(`${passed} passed, ${failures.length} failed`);
+process.exitCode = isGreen && isCovered ? 0 : 1;
