@@ -86,6 +86,9 @@ async function bundleCommonJs(module, packages) {
     format: 'cjs',
     target: 'node20.19',
     sourcemap: true,
+    // A program keeps the text of what it loaded, and has to read it first. Names stay, for stack traces.
+    minifyWhitespace: true,
+    minifySyntax: true,
     packages: packages.length === 0 ? 'external' : 'bundle',
     // The ES modules of a package: what is not used of them is left out.
     mainFields: ['module', 'main'],

@@ -98,3 +98,15 @@ export async function until(condition: () => boolean, withinMs = 10_000): Promis
     await delay(POLL_MS);
   }
 }
+
+/**
+ * Asks when the store says to, until something is granted. A member knows the store's time to within a round trip:
+ * it may ask a moment early, and is told anew.
+ */
+export async function leaseWhenFree(store: Store, wanted: LeaseRequest): Promise<LeaseGrant> {
+  for (;;) {
+    const grant = await store.lease(wanted);
+    if (grant.granted > 0) return grant;
+    await until(() => store.now() >= grant.retryAt);
+  }
+}
