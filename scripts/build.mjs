@@ -25,8 +25,10 @@ const dist = join(root, 'dist');
  */
 const BUNDLED = {
   'config/file': ['jsonc-parser', 'yaml', 'zod'],
+  'config/open-vault': [],
   'manager/redis-store': [],
   'observe/preloaded-alerts': [],
+  'observe/preloaded-audit': [],
   register: [],
 };
 const lastBuilt = join(dist, `${Object.keys(BUNDLED).at(-1)}.cjs`);

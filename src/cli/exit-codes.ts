@@ -22,9 +22,13 @@ export const EXIT = {
 
 const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   KEYMUX_ABORTED: EXIT.failure,
+  KEYMUX_ACCESS_DENIED: EXIT.policy,
   KEYMUX_ANSWER_INCOMPLETE: EXIT.failure,
+  KEYMUX_AUDIT_BROKEN: EXIT.audit,
+  KEYMUX_AUDIT_UNAVAILABLE: EXIT.audit,
   KEYMUX_CLOSED: EXIT.failure,
   KEYMUX_CONFIG_INVALID: EXIT.configuration,
+  KEYMUX_CONFIG_NOT_ALLOWED: EXIT.policy,
   KEYMUX_CONFIG_UNREADABLE: EXIT.configuration,
   KEYMUX_FENCED: EXIT.failure,
   KEYMUX_INIT_FAILED: EXIT.failure,
@@ -32,6 +36,7 @@ const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   KEYMUX_NO_USABLE_KEY: EXIT.noUsableKey,
   KEYMUX_ORIGIN_REFUSED: EXIT.policy,
   KEYMUX_PATCH_CONFLICT: EXIT.failure,
+  KEYMUX_PROVIDER_UNREACHABLE: EXIT.failure,
   KEYMUX_SECRET_UNREADABLE: EXIT.configuration,
   KEYMUX_STORE_FORGOT: EXIT.failure,
   KEYMUX_STORE_UNAVAILABLE: EXIT.failure,
@@ -41,6 +46,8 @@ const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   KEYMUX_UNKNOWN_KEY: EXIT.usage,
   KEYMUX_UNKNOWN_SERVICE: EXIT.usage,
   KEYMUX_USAGE: EXIT.usage,
+  KEYMUX_VAULT_DAMAGED: EXIT.integrity,
+  KEYMUX_VAULT_LOCKED: EXIT.vaultLocked,
 };
 
 export function exitCodeOf(error: unknown): number {

@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
+import { registerAllow } from './allow.js';
+import { registerAudit } from './audit.js';
 import { registerDoctor } from './doctor.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { registerExplain } from './explain.js';
@@ -7,10 +9,12 @@ import { registerInit } from './init.js';
 import { registerKeys } from './keys.js';
 import { registerReplay } from './replay.js';
 import { registerRun } from './run.js';
+import { registerScan } from './scan.js';
 import { registerServe } from './serve.js';
 import { registerStatus } from './status.js';
 import { printError } from './terminal.js';
 import { usageError } from './usage-error.js';
+import { registerVault } from './vault.js';
 import { registerWhy } from './why.js';
 
 /** Runs one command line (without the program's own name) and sets `process.exitCode`. */
@@ -46,12 +50,17 @@ function createProgram(): Command {
   registerWhy(program);
   registerReplay(program);
   registerKeys(program);
+  registerVault(program);
+  registerAllow(program);
+  registerAudit(program);
+  registerScan(program);
   registerDoctor(program);
   return program.addHelpText('after', HELP_END);
 }
 
 const HELP_END = `
-Exit codes: 0 ok, 2 usage, 3 configuration, 6 no usable key; \`run\` passes on the program's own.
+Exit codes: 0 ok, 2 usage, 3 configuration, 4 vault locked, 5 integrity, 6 no usable key, 7 denied by policy,
+8 leak found, 9 audit broken; \`run\` passes on the program's own.
 Start with: keymux init, then: keymux run -- node agent.js`;
 
 /** The demo loads simulators, which no other command needs. */

@@ -33,12 +33,30 @@ export interface ServiceDefinition {
 /** What a process does while it cannot ask the store: it spends its fair share, or nothing. */
 export type WhenLost = 'share' | 'stop';
 
+export interface VaultDefinition {
+  /** Absolute. */
+  readonly path: string;
+  /** Where its key is: `env:`, `file:`, `exec:` or `keychain:`. Default: `env:KEYMUX_VAULT_KEY`. */
+  readonly key: string;
+  /** Relative paths in `key` start here. */
+  readonly folder: string;
+}
+
+export interface AuditDefinition {
+  /** A folder; absolute. */
+  readonly path: string;
+  /** Keys are refused while the trail cannot be written. */
+  readonly failClosed: boolean;
+}
+
 /** What members of a fleet agree on, whatever store they share. */
 interface FleetManners {
   /** Default: `share`. */
   readonly whenLost?: WhenLost;
   /** How many processes to share with where the store has never answered. Default: 1. */
   readonly members?: number;
+  /** Whether names in the store are sealed with a key of the vault. Default: where there is a vault. */
+  readonly encrypt?: boolean;
 }
 
 export interface SqliteDefinition extends FleetManners {
@@ -81,6 +99,10 @@ export interface Configuration {
   readonly store: StoreDefinition;
   /** Absent where there are none. */
   readonly alerts?: readonly AlertDefinition[];
+  /** Absent where there is none. */
+  readonly vault?: VaultDefinition;
+  /** Absent where there is none. */
+  readonly audit?: AuditDefinition;
   /** How long a key or provider rests before it is probed, and between two probes at least. Milliseconds. */
   readonly healthCheckIntervalMs: number;
   /** Absolute paths of the files that were read. */

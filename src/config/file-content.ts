@@ -9,6 +9,8 @@ export interface FileContent {
   readonly providers?: Readonly<Record<string, FileProvider>> | undefined;
   readonly store?: FileStore | undefined;
   readonly alerts?: readonly FileAlert[] | undefined;
+  readonly vault?: FileVault | undefined;
+  readonly audit?: FileAudit | undefined;
   readonly healthCheckIntervalMs?: number | undefined;
   readonly api_management?: FileApiManagement | undefined;
 }
@@ -64,6 +66,8 @@ export interface FileKey {
   readonly weight?: number | undefined;
   readonly bucket?: string | undefined;
   readonly limits?: readonly FileLimit[] | undefined;
+  /** A date (`2027-01-31`, which ends with that day in UTC) or a time with its zone. */
+  readonly expires?: string | undefined;
 }
 
 /** `ErrorRule` as validation leaves it: absent options may also be `undefined`. */
@@ -98,6 +102,8 @@ export interface FileProtocol {
 interface FileManners {
   readonly whenLost?: WhenLost | undefined;
   readonly members?: number | undefined;
+  /** Whether names in the store are sealed with a key of the vault. Default: where there is a vault. */
+  readonly encrypt?: boolean | undefined;
 }
 
 export interface FileSqlite extends FileManners {
@@ -116,6 +122,20 @@ export interface FileRedis extends FileManners {
 }
 
 export type FileStore = { readonly type: 'memory' } | FileSqlite | FileRedis;
+
+export interface FileVault {
+  /** Default: `keymux.vault` beside the configuration file. */
+  readonly path?: string | undefined;
+  /** Where its key is: `env:`, `file:` or `exec:` of an age identity or a passphrase, or `keychain:NAME`. */
+  readonly key?: string | undefined;
+}
+
+export interface FileAudit {
+  /** A folder. Default: `audit` in the user's state directory. */
+  readonly path?: string | undefined;
+  /** Whether keys are refused while the trail cannot be written. Default: false. */
+  readonly failClosed?: boolean | undefined;
+}
 
 /** Each kind has only some of these; `alert-schema.ts` says which. */
 export interface FileAlert {

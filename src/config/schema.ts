@@ -86,7 +86,18 @@ const key = options({
   weight: leaf<number>((value) => isNumber(value) && value > 0, 'must be a number above 0').optional(),
   bucket: name.optional(),
   limits: limits.optional(),
+  expires: text(
+    isMoment,
+    'must be a date, such as "2027-01-31", or a time with its zone, such as "2027-01-31T12:00:00Z"',
+  ).optional(),
 });
+
+/** A day, or a moment that does not depend on where the program runs. */
+function isMoment(value: string): boolean {
+  const isComplete =
+    /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/.test(value);
+  return isComplete && !Number.isNaN(Date.parse(value));
+}
 
 const keys = z.array(key).check((context) => {
   const ids = context.value.map(({ id }) => id);
@@ -258,7 +269,11 @@ const service = options({
 
 const path = text((value) => value.trim() !== '', 'must be a path');
 
-const manners = { whenLost: z.enum(['share', 'stop']).optional(), members: wholeNumber.optional() };
+const manners = {
+  whenLost: z.enum(['share', 'stop']).optional(),
+  members: wholeNumber.optional(),
+  encrypt: flag.optional(),
+};
 
 const tls = options({
   ca: path.optional(),
@@ -311,6 +326,16 @@ const store = z.discriminatedUnion('type', [
   redis,
 ]);
 
+const vault = options({
+  path: path.optional(),
+  key: matching(
+    /^(?:env:[A-Za-z_][A-Za-z0-9_]*|(?:file|exec|keychain):\s*\S[^]*)$/,
+    'must say where the key of the vault is, never the key itself: `env:NAME`, `file:PATH`, `exec:COMMAND` or `keychain:NAME`',
+  ).optional(),
+});
+
+const audit = options({ path: path.optional(), failClosed: flag.optional() });
+
 const toggle = z.union([flag, options({ enabled: flag })], {
   error: 'must be true, false, or a mapping with `enabled` alone',
 });
@@ -338,6 +363,8 @@ export const fileSchema: z.ZodType<FileContent> = options({
   providers: z.record(name, statedProvider).optional(),
   store: store.optional(),
   alerts: alertsSchema.optional(),
+  vault: vault.optional(),
+  audit: audit.optional(),
   healthCheckIntervalMs: milliseconds.optional(),
   api_management: apiManagement.optional(),
 });

@@ -11,6 +11,9 @@ interface Unavailable {
 /** Options that are planned and would have no effect yet. A release that brings one deletes its line. */
 const UNAVAILABLE: readonly Unavailable[] = [
   { path: ['audit'], what: 'the audit trail' },
+  { path: ['vault'], what: 'the vault' },
+  { path: ['store', 'encrypt'], what: 'sealing the store' },
+  { path: ['providers', '*', 'keys', '*', 'expires'], what: 'the planned expiry of keys' },
   { path: ['providers', '*', 'keys', '*', 'value'], prefix: 'vault:', what: 'the vault' },
 ];
 

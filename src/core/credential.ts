@@ -17,6 +17,8 @@ export interface Credential {
   readonly bucketDeclared?: true;
   /** Limits of this key's bucket, where they differ from the provider's. */
   readonly limits?: readonly QuotaWindow[];
+  /** From then on the key is not used any more. Epoch milliseconds. */
+  readonly expiresAt?: number;
   /** Where the key was found, such as `env:FINNHUB_API_KEY` or `keymux.config.yaml:12`. */
   readonly origin: string;
   /** Present where the key is not to be passed on: every thread reads it from there itself. */

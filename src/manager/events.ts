@@ -1,5 +1,6 @@
 import { channel, hasSubscribers } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
+import type { AnomalyKind } from '../core/anomaly.js';
 import type { DeadlineSource, OutcomeKind } from '../core/outcome.js';
 
 /** What keymux tells about itself; every event is also published on the diagnostics channel `keymux:<name>`. */
@@ -28,6 +29,12 @@ export interface KeymuxEvents {
   probe: ProbeEvent;
   /** This process began or ceased to be the one that probes, among all that hold the same keys. */
   leader: { readonly change: 'began' | 'ceased'; readonly at: number };
+  /** A person or program changed something by hand. */
+  administered: AdministeredEvent;
+  /** A key comes near to the end that the configuration states, or reached it. */
+  expiring: ExpiringEvent;
+  /** The use of a key is not what it was. */
+  anomaly: AnomalyEvent;
   /** The configuration was read anew. */
   reloaded: { readonly keys: number; readonly at: number };
   /** One attempt of a request ended: it was judged, or broke off. */
@@ -36,6 +43,34 @@ export interface KeymuxEvents {
   request: RequestEvent;
   /** Every key of a service was out and the caller was told so. */
   exhausted: { readonly service: string; readonly retryAt?: number; readonly at: number };
+}
+
+export interface AdministeredEvent {
+  readonly action: 'disable' | 'enable' | 'reset' | 'add-key' | 'retire-key' | 'report' | 'reload';
+  /** `provider/key`; absent for what concerns all. */
+  readonly subject?: string;
+  /** Who asked for it, as far as known, such as `gateway token 3f2a` or `cli`. Never a secret. */
+  readonly by?: string;
+  readonly at: number;
+}
+
+export interface ExpiringEvent {
+  /** `provider/key`. */
+  readonly key: string;
+  readonly expiresAt: number;
+  readonly at: number;
+}
+
+export interface AnomalyEvent {
+  readonly kind: AnomalyKind;
+  /** `provider/key`, or the id of a provider. */
+  readonly subject: string;
+  /** What was seen and what is usual, in words; never a secret. */
+  readonly evidence: string;
+  /** What was measured, and from where on it is unusual; absent where nothing is counted. */
+  readonly value?: number;
+  readonly threshold?: number;
+  readonly at: number;
 }
 
 export interface FailoverEvent {

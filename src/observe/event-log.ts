@@ -22,6 +22,9 @@ const NAMES = {
   reloaded: true,
   attempt: true,
   request: true,
+  administered: true,
+  expiring: true,
+  anomaly: true,
   exhausted: true,
 } as const satisfies Record<EventName, true>;
 
