@@ -1,5 +1,6 @@
-import * as zlib from 'node:zlib';
+import type { ZlibOptions } from 'node:zlib';
 import { LONGEST_TEXT } from './body-json.js';
+import { zlib } from './lazy-zlib.js';
 
 /** How much of a body is looked at. Bytes, as sent. */
 export const PEEK_BYTES = 4_096;
@@ -10,34 +11,40 @@ const decoder = new TextDecoder();
 
 type Unpack = (bytes: Uint8Array, limits: { maxOutputLength: number }) => Uint8Array;
 
-const FLUSH = { finishFlush: zlib.constants.Z_SYNC_FLUSH };
-
-const gunzip: Unpack = (bytes, limits) => zlib.gunzipSync(bytes, { ...limits, ...FLUSH });
+const gunzip: Unpack = (bytes, limits) => zlib().gunzipSync(bytes, upToHere(limits));
 
 const UNPACK: Readonly<Record<string, Unpack>> = {
   gzip: gunzip,
   'x-gzip': gunzip,
   deflate: inflate,
-  br: (bytes, limits) =>
-    zlib.brotliDecompressSync(bytes, { ...limits, finishFlush: zlib.constants.BROTLI_OPERATION_FLUSH }),
+  br: (bytes, limits) => {
+    const { brotliDecompressSync, constants } = zlib();
+    return brotliDecompressSync(bytes, { ...limits, finishFlush: constants.BROTLI_OPERATION_FLUSH });
+  },
   zstd: unpackZstd,
 };
+
+/** What is there of a packed text is wanted, wherever it ends. */
+function upToHere(limits: { maxOutputLength: number }): ZlibOptions {
+  return { ...limits, finishFlush: zlib().constants.Z_SYNC_FLUSH };
+}
 
 /** Some servers call raw deflate `deflate`: it lacks the header, whose low four bits are 8. */
 function inflate(bytes: Uint8Array, limits: { maxOutputLength: number }): Uint8Array {
   const hasHeader = ((bytes[0] ?? 0) & 0x0f) === 8;
-  return (hasHeader ? zlib.inflateSync : zlib.inflateRawSync)(bytes, { ...limits, ...FLUSH });
+  const { inflateSync, inflateRawSync } = zlib();
+  return (hasHeader ? inflateSync : inflateRawSync)(bytes, upToHere(limits));
 }
 
 interface Zstd {
-  readonly zstdDecompressSync?: (bytes: Uint8Array, options: zlib.ZlibOptions) => Uint8Array;
+  readonly zstdDecompressSync?: (bytes: Uint8Array, options: ZlibOptions) => Uint8Array;
 }
 
 const ZSTD_E_FLUSH = 1;
 
 /** Built in from Node 22.15 and 23.8 on; without it such a body cannot be read. */
 function unpackZstd(bytes: Uint8Array, limits: { maxOutputLength: number }): Uint8Array {
-  const { zstdDecompressSync } = zlib as Zstd & typeof zlib;
+  const { zstdDecompressSync } = zlib() as ReturnType<typeof zlib> & Zstd;
   return zstdDecompressSync?.(bytes, { ...limits, finishFlush: ZSTD_E_FLUSH }) ?? new Uint8Array();
 }
 

@@ -28,7 +28,7 @@ export function inReach(at: number | undefined, now: number): number | undefined
 
 /** Milliseconds of `6m0s`, `1h2m3.5s`, `12ms` (Go), `34.07s` (protobuf), `5 minutes`, `1 min 30 sec`. */
 export function parseDurationMs(text: string): number | undefined {
-  const part = /\s*(\d+(?:\.\d+)?)\s*([a-zµ]+)/iy;
+  const part = /\s*(\d+(?:\.\d+)?)\s*([a-z\u00b5]+)/iy;
   const trimmed = text.trim();
   if (trimmed.length > LONGEST_TEXT) return undefined;
   let totalMs = 0;

@@ -31,7 +31,7 @@ const EXAMPLES = /^(?:example|sample|dummy|fake|placeholder)[-_ ]?(?:api[-_ ]?)?
 /** `<key>`, `${KEY}`, `$KEY`, `{{ key }}`, `%KEY%`, `[key]`, `__KEY__`: templates that nobody filled in. */
 const BRACKETED = /^(?:<.*>|\$\{.*\}|\$\(.*\)|\$[A-Z_]+|\{\{.*\}\}|%\w+%|\[.*\]|__[A-Z_]+__)$/s;
 /** `xxx`, `sk-xxxxxx`, `sk-...`. Fewer than six `x` inside a value may be chance. */
-const FILLER = /^[xX]{3,}$|x{6}|X{6}|\*{3}|\.{3}|…/;
+const FILLER = /^[xX]{3,}$|x{6}|X{6}|\*{3}|\.{3}|\u2026/;
 
 /**
  * Whether a value is a template's placeholder and no key: empty, blank, `your-…`, `<…>`, `changeme`, `xxxxxx`,

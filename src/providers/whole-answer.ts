@@ -1,7 +1,7 @@
 /** Whether an answer that was collected is whole. Pure, and nothing a server sends makes it throw. */
-import * as zlib from 'node:zlib';
 import type { StreamPolicy } from '../core/provider.js';
 import { encodingsIn } from './body-peek.js';
+import { zlib } from './lazy-zlib.js';
 import type { ResponseHead } from './response-head.js';
 import { isEventStream } from './rule-match.js';
 
@@ -47,14 +47,18 @@ function isCutJson(head: ResponseHead, content: Uint8Array): boolean {
 type Unpack = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
 
 const UNPACK: Readonly<Record<string, Unpack>> = {
-  gzip: zlib.gunzipSync,
-  'x-gzip': zlib.gunzipSync,
+  gzip: gunzip,
+  'x-gzip': gunzip,
   deflate: (bytes, options) =>
     ((bytes[0] as number) & 0x0f) === 8
-      ? zlib.inflateSync(bytes, options)
-      : zlib.inflateRawSync(bytes, options),
-  br: zlib.brotliDecompressSync,
+      ? zlib().inflateSync(bytes, options)
+      : zlib().inflateRawSync(bytes, options),
+  br: (bytes, options) => zlib().brotliDecompressSync(bytes, options),
 };
+
+function gunzip(bytes: Uint8Array, options: { maxOutputLength: number }): Uint8Array {
+  return zlib().gunzipSync(bytes, options);
+}
 
 /** As `peekText` unpacks, but to the very end, which must be there. */
 function unpack(body: Uint8Array, contentEncoding: string | undefined): Uint8Array | 'cut' | 'unknown' {
