@@ -6,6 +6,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { mergeScriptCovs } from '@bcoe/v8-coverage';
 import { CoverageReport } from 'monocart-coverage-reports';
 
 /** Percent of lines and of branches over all of src/ that must have run; the figure itself is not enough. */
@@ -14,10 +15,10 @@ const THRESHOLD = 95;
 /** Files of src/ that are not counted, each with the reason. */
 const EXCLUDED = new Map([]);
 
-/** All scripts of dist/ that ran, with their counts, from every process and thread. */
+/** Every script of dist/ that ran, once, with its counts from all processes and threads added up. */
 function readScripts(rawDir, dist) {
   const distUrl = pathToFileURL(dist).href + '/';
-  const scripts = [];
+  const runs = new Map();
   for (const name of readdirSync(rawDir)) {
     if (!name.endsWith('.json')) continue;
     let raw;
@@ -29,10 +30,14 @@ function readScripts(rawDir, dist) {
     }
     for (const { url, functions } of raw.result) {
       const file = url.replace(/[?#].*$/, '');
-      if (file.startsWith(distUrl) && existsSync(fileURLToPath(file))) scripts.push({ url: file, functions });
+      if (!file.startsWith(distUrl)) continue;
+      if (!runs.has(file)) runs.set(file, []);
+      runs.get(file).push({ scriptId: '0', url: file, functions });
     }
   }
-  return scripts;
+  return [...runs]
+    .filter(([url]) => existsSync(fileURLToPath(url)))
+    .map(([, ofUrl]) => mergeScriptCovs(ofUrl));
 }
 
 /** An entry for each module that nothing loaded, so that it counts as not covered. */
@@ -134,9 +139,8 @@ async function coverSources(root, rawDir, workDir) {
   const scripts = readScripts(rawDir, dist);
   const modules = scripts.filter((script) => !script.url.endsWith('.cjs'));
   let merged = await toIstanbul([...modules, ...unloadedScripts(dist, scripts)], root, workDir);
-  for (const bundle of new Set(scripts.map((script) => script.url).filter((url) => url.endsWith('.cjs')))) {
-    const runs = scripts.filter((script) => script.url === bundle);
-    merged = mergeForms(merged, await toIstanbul(runs, root, workDir));
+  for (const bundle of scripts.filter((script) => script.url.endsWith('.cjs'))) {
+    merged = mergeForms(merged, await toIstanbul([bundle], root, workDir));
   }
   return merged;
 }
