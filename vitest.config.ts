@@ -6,8 +6,13 @@ import { defineConfig } from 'vitest/config';
 const source = fileURLToPath(new URL('./src/', import.meta.url));
 const fromSource = process.env.KEYMUX_TEST_SOURCE === '1';
 
-/** What keeps every core busy with processes of its own; nothing else runs beside it. */
-const FLEETS = ['test/chaos/**/*.test.ts', 'test/fleet/exactness.test.ts', 'test/cli/demo.test.ts'];
+/** What keeps every core busy with processes of its own, or needs its servers' answers in time; nothing runs beside it. */
+const FLEETS = [
+  'test/chaos/**/*.test.ts',
+  'test/fleet/exactness.test.ts',
+  'test/cli/demo.test.ts',
+  'test/stores/redis-store-topologies.test.ts',
+];
 /** Also on two cores: much of the time is spent waiting for sockets and other processes. */
 const WORKERS = 4;
 

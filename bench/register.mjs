@@ -25,7 +25,7 @@ const CONFIG = `services:
 providers:
   finnhub: { limits: [{ requests: 60, per: minute }] }
   acme:
-    baseUrl: https://api.acme.example/v2
+    baseUrl: http://127.0.0.1:9/v2
     env: [ACME_API_KEY]
     limits: [{ requests: 5, per: minute }, { requests: 25, per: day, resetsAt: "00:00", timeZone: UTC }]
 `;

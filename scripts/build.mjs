@@ -26,6 +26,14 @@ const dist = join(root, 'dist');
 const BUNDLED = {
   'config/file': ['jsonc-parser', 'yaml', 'zod'],
   'config/open-vault': [],
+  'config/vault-worker': [
+    'age-encryption',
+    '@noble/ciphers',
+    '@noble/curves',
+    '@noble/hashes',
+    '@noble/post-quantum',
+    '@scure/base',
+  ],
   'manager/redis-store': [],
   'observe/preloaded-alerts': [],
   'observe/preloaded-audit': [],

@@ -1,5 +1,6 @@
 // What the tests run against and a release does without: unmodified clients in test/clients and other versions of Node in
-// .tmp/, which come from the npm registry, and what comes from the system: a Redis server, Python, curl and a browser.
+// .tmp/, which come from the npm registry, and what comes from the system: a Redis server, Python, curl,
+// age and a browser.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -52,6 +53,14 @@ const SYSTEM_PROGRAMS = [
     debian: ['curl'],
     fedora: 'curl',
     mac: 'brew install curl',
+  },
+  {
+    what: 'age',
+    variable: 'AGE',
+    binaries: ['age'],
+    debian: ['age'],
+    fedora: 'age',
+    mac: 'brew install age',
   },
   {
     what: 'Chromium or Chrome',

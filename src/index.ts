@@ -6,7 +6,11 @@ export type { DeadlineSource, Outcome, OutcomeKind, Scope } from './core/outcome
 export type { Clock, Logger, Random, Store } from './core/ports.js';
 export type { StrategyName } from './core/select.js';
 export type { FileContent as KeymuxConfig } from './config/file-content.js';
-export type { Configuration } from './config/configuration.js';
+export type { Configuration, VaultDefinition } from './config/configuration.js';
+export type { SecretSource, SecretValue } from './config/secret-source.js';
+export { SecureConfigManager } from './config/secure-config-manager.js';
+export type { SecureConfigOptions } from './config/secure-config-manager.js';
+export type { Secret } from './core/secret.js';
 export { MinimalMultiKeyManager } from './interceptors/process-manager.js';
 export { KeyManager } from './manager/key-manager.js';
 export type { AcquireOptions, Resolution } from './manager/key-manager.js';

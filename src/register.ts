@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { instanceWith } from './interceptors/process-manager.js';
 import type { MinimalMultiKeyManager } from './interceptors/process-manager.js';
 import { KeymuxError } from './core/errors.js';
+import type { ErrorCode } from './core/errors.js';
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
@@ -17,12 +18,30 @@ function start(): void {
   }
   try {
     const preloadPath = fileURLToPath(new URL('./register.cjs', import.meta.url));
-    followAlerts(instanceWith({}, { recovery: 'lazy', preloadPath }));
+    const manager = instanceWith({}, { recovery: 'lazy', preloadPath });
+    followAudit(manager);
+    followAlerts(manager);
   } catch (error) {
     if (!(error instanceof KeymuxError)) throw error;
     process.stderr.write(`keymux: ${error.message}\n        ${error.fix}\n`);
-    process.exit(EXIT_CONFIGURATION);
+    process.exit(exitCodeOf(error));
   }
+}
+
+type PreloadedAudit = typeof import('./observe/preloaded-audit.js');
+
+/** As the alerts. A trail that was begun is kept until the program ends. */
+function followAudit(manager: MinimalMultiKeyManager): void {
+  let hasStarted = false;
+  const follow = (): void => {
+    if (hasStarted || manager.configuration.audit === undefined) return;
+    hasStarted = true;
+    const require = createRequire(import.meta.url);
+    const { keepAudit } = require('#keymux/observe/preloaded-audit.cjs') as PreloadedAudit;
+    keepAudit(manager);
+  };
+  follow();
+  manager.on('reloaded', follow);
 }
 
 type PreloadedAlerts = typeof import('./observe/preloaded-alerts.js');
@@ -41,7 +60,16 @@ function followAlerts(manager: MinimalMultiKeyManager): void {
   manager.on('reloaded', follow);
 }
 
-/** The exit code of the command line for a faulty configuration. */
+/** As the command line has them. Anything else that is wrong at the start is the configuration. */
 const EXIT_CONFIGURATION = 3;
+const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
+  KEYMUX_VAULT_LOCKED: 4,
+  KEYMUX_VAULT_DAMAGED: 5,
+  KEYMUX_CONFIG_NOT_ALLOWED: 7,
+};
+
+function exitCodeOf({ code, cause }: KeymuxError): number {
+  return EXIT_CODES[code] ?? (cause instanceof KeymuxError ? exitCodeOf(cause) : EXIT_CONFIGURATION);
+}
 
 start();

@@ -13,6 +13,9 @@ import type { GatewayToken } from '../gateway/tokens.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Alerts } from '../observe/alerts.js';
 import { startAlerts } from '../observe/alerts.js';
+import { watchAnomalies } from '../observe/anomalies.js';
+import type { AnomalyDetection } from '../observe/anomalies.js';
+import { startAudit } from '../observe/audit.js';
 import { createObservation } from '../observe/observation.js';
 
 export interface GatewayOptions extends ListeningOptions {
@@ -36,11 +39,14 @@ export interface Gateway extends AsyncDisposable {
 export function assembleGateway(options: GatewayOptions): Gateway {
   const { manager, tokens, forwarding: limits = {} } = options;
   const observation = createObservation(manager);
+  const audit = manager.configuration.audit === undefined ? undefined : startAudit(manager);
   let server: GatewayServer | undefined;
   let alerts: Alerts | undefined;
+  let anomalies: AnomalyDetection | undefined;
   const own = createOwnRoutes({
     manager,
     observation,
+    audit,
     dashboard: dashboardAsset,
     version: packageVersion(),
     isDraining: () => server?.isDraining === true,
@@ -50,17 +56,21 @@ export function assembleGateway(options: GatewayOptions): Gateway {
     server = createServer({ manager, access: createAccess(manager, tokens), own, forwarding }, options);
   } catch (error) {
     observation.close();
+    audit?.stop();
     throw error;
   }
   const door = server;
   const close = async (graceMs?: number): Promise<void> => {
     await door.close(graceMs);
     await alerts?.stop();
+    await anomalies?.stop();
     observation.close();
+    audit?.stop();
   };
   return {
     async listen() {
       const address = await door.listen();
+      anomalies = watchAnomalies(manager);
       alerts = startAlerts(manager, { dashboardUrl: `${address.origin}/-/dashboard/` });
       return address;
     },

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import type { Configuration } from '../config/configuration.js';
 import { readEnvironment } from '../config/environment.js';
-import { CONFIGURATION_FILE_NAMES } from '../config/file-search.js';
+import { CONFIGURATION_FILE_NAMES, FOUND_VARIABLE } from '../config/file-search.js';
 import { readConfigurationFile } from '../config/lazy-file.js';
 import { VirtualVariables } from '../interceptors/virtual-variables.js';
 import type { KeyManager } from '../manager/key-manager.js';
@@ -19,7 +19,7 @@ type Environment = NodeJS.ProcessEnv;
  *
  * - Managed names of `.env` that are not set, with their values there.
  * - The conventional name of a provider whose keys come from the configuration file, with the best key of the moment.
- * - `KEYMUX_CONFIG`, so that programs which run elsewhere read the same file.
+ * - `KEYMUX_CONFIG`, so that programs which run elsewhere read the same file, and whether it was found or named.
  *
  * Variables of a provider with `mode: virtual` hold its virtual key, whatever they hold here.
  */
@@ -27,6 +27,7 @@ export async function childEnvironment(configuration: Configuration, env: Enviro
   const added: Environment = { ...fromEnvFile(configuration, env) };
   const file = configuration.sources.find((source) => !isEnvFile(source));
   if (file === undefined) return { ...env, ...added };
+  if ((env['KEYMUX_CONFIG'] ?? '') === '') added[FOUND_VARIABLE] = file;
   added['KEYMUX_CONFIG'] = file;
   const unset = providersWithoutName(configuration, file, { ...env, ...added });
   if (unset.size > 0) Object.assign(added, await bestKeys(configuration, unset));

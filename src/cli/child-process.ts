@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
 import { isatty } from 'node:tty';
 import { systemCodeOf } from '../config/environment.js';
+import type { Redactor } from '../core/redaction.js';
 import { EXIT } from './exit-codes.js';
+import { OUTPUTS, isRedacted, passRedacted } from './redacted-streams.js';
 
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 /** What the terminal itself sends to every process in the foreground. */
@@ -20,22 +22,30 @@ export interface StartFailure {
 /**
  * Runs a program on the streams of this process until it ends, and hands signals on. Resolves with its exit code
  * (128 + number where a signal ended it), or with why it did not start.
+ *
+ * With a redactor, output that goes to no terminal passes through it, and what the program left running is waited for as
+ * long as it holds that output open.
  */
 export function runToEnd(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
+  redactor?: Redactor,
 ): Promise<number | StartFailure> {
   return new Promise((resolve) => {
     let child: ChildProcess | undefined;
     const stopForwarding = forwardSignals(() => child);
+    let passed: Promise<unknown> = Promise.resolve();
     const end = (result: number | StartFailure): void => {
-      stopForwarding();
-      resolve(result);
+      void passed.then(() => {
+        stopForwarding();
+        resolve(result);
+      });
     };
     let started: ChildProcess;
     try {
-      started = child = spawn(command, args, { stdio: 'inherit', env });
+      started = child = spawn(command, args, { stdio: stdioFor(redactor), env });
+      if (redactor !== undefined) passed = passOutputs(started, redactor);
     } catch (error) {
       end(startFailure(command, error));
       return;
@@ -48,6 +58,21 @@ export function runToEnd(
       end(signal === null ? (code ?? EXIT.failure) : EXIT.signal + constants.signals[signal]);
     });
   });
+}
+
+function stdioFor(redactor: Redactor | undefined): StdioOptions {
+  if (redactor === undefined) return 'inherit';
+  return ['inherit', ...OUTPUTS.map((output) => (isRedacted(output) ? 'pipe' : 'inherit'))];
+}
+
+function passOutputs({ stdout, stderr }: ChildProcess, redactor: Redactor): Promise<unknown> {
+  const sources = [stdout, stderr];
+  return Promise.all(
+    OUTPUTS.map(async (output, index) => {
+      const source = sources[index] ?? undefined;
+      if (source !== undefined) await passRedacted(source, output, redactor);
+    }),
+  );
 }
 
 function forwardSignals(childOf: () => ChildProcess | undefined): () => void {

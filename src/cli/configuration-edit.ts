@@ -56,6 +56,18 @@ export function withKeyRemoved(
   return yamlWith(text, (document) => void document.deleteIn(path));
 }
 
+/** The key at `index` among those of its provider has its value somewhere else. */
+export function withKeyValue(
+  text: string,
+  format: SourceFormat,
+  { provider, index }: { readonly provider: string; readonly index: number },
+  value: string,
+): string {
+  const path = ['providers', provider, 'keys', index, 'value'];
+  if (format !== 'yaml') return jsonWith(text, path, value);
+  return yamlWith(text, (document) => void document.setIn(path, value));
+}
+
 /** The library writes the whole document anew, in its own manner; only lines that the change is about are taken from it. */
 function yamlWith(text: string, change: (document: Document) => void): string {
   const document = parseDocument(text) as Document;

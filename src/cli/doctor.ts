@@ -7,10 +7,11 @@ import { failed } from './doctor/check.js';
 import type { Check } from './doctor/check.js';
 import { clientChecks } from './doctor/client-checks.js';
 import { configurationChecks, keyChecks, virtualChecks } from './doctor/configuration-checks.js';
+import { expiryChecks } from './doctor/expiry-checks.js';
 import { nodeOptionsCheck, nodeVersionCheck } from './doctor/node-checks.js';
 import { redisChecks } from './doctor/redis-checks.js';
 import { modeCheck, storeCheck } from './doctor/state-checks.js';
-import { EXIT, rootOf } from './exit-codes.js';
+import { EXIT, exitCodeOf, rootOf } from './exit-codes.js';
 import { printable } from './display-width.js';
 import { coloursFor, print, printJson } from './terminal.js';
 import { KeymuxError } from '../core/errors.js';
@@ -27,7 +28,7 @@ export function registerDoctor(program: Command): void {
     .command('doctor')
     .summary('check what keymux needs, and say how to mend it')
     .description(
-      'Checks Node, configuration, keys, state and clients one by one. Exit code 3 if the configuration fails, 1 if another check does.',
+      'Checks Node, configuration, keys, state and clients one by one. Exit code 3 if the configuration fails, 7 if it is not allowed, 1 if another check does.',
     )
     .option('--json', 'one JSON document')
     .action(async (options: { readonly json?: true }) => {
@@ -47,7 +48,7 @@ async function runDoctor(json: boolean): Promise<number> {
     add(failed('configuration', configuration.message, configuration.fix));
   } else {
     add(...configurationChecks(configuration), ...keyChecks(configuration), ...virtualChecks(configuration));
-    add(...accountChecks(configuration));
+    add(...accountChecks(configuration), ...expiryChecks(configuration, Date.now()));
     const modes = modeCheck(configuration);
     if (modes !== undefined) add(modes);
     add(await storeCheck(configuration));
@@ -58,7 +59,7 @@ async function runDoctor(json: boolean): Promise<number> {
   const failures = checks.filter(({ status }) => status === 'fail');
   const report: DoctorReport = { ok: failures.length === 0, checks };
   if (json) printJson(report);
-  if (configuration instanceof KeymuxError) return EXIT.configuration;
+  if (configuration instanceof KeymuxError) return exitCodeOf(configuration);
   return report.ok ? EXIT.ok : EXIT.failure;
 }
 

@@ -2,6 +2,7 @@
 import type { Configuration } from '../config/configuration.js';
 import type { Environment as ReadVariables } from '../config/environment.js';
 import type { ProviderDefinition } from '../core/provider.js';
+import { holdsKey, replaceKey } from '../core/written-key.js';
 import { baseName } from '../interceptors/variable-names.js';
 import { BASE_URL_VARIABLES } from './base-url-variables.js';
 
@@ -97,10 +98,11 @@ function withoutKeys(
   let open = value;
   for (const { provider, secret } of credentials) {
     const key = secret.reveal();
-    if (open !== key && (key.length < SHORTEST_KEY || !open.includes(key))) continue;
+    const isWhole = open === key;
+    if (!isWhole && (key.length < SHORTEST_KEY || !holdsKey(open, key))) continue;
     const standIn = standIns.get(provider);
     if (standIn === undefined) return undefined;
-    open = open.replaceAll(key, () => standIn);
+    open = replaceKey(open, key, standIn);
   }
   return open;
 }

@@ -12,7 +12,9 @@ import { runToEnd } from './child-process.js';
 import type { StartFailure } from './child-process.js';
 import { gatewayEnvironment } from './gateway-environment.js';
 import { PRELOAD_PATH } from './preload-path.js';
-import { note, warn } from './terminal.js';
+import type { RunOptions } from './run.js';
+import { redactorOfRun, secretsOf } from './run-redactor.js';
+import { hideSecrets, note, warn } from './terminal.js';
 
 /** What the program has left open when it ends, it no longer waits for. Milliseconds. */
 const GRACE_MS = 500;
@@ -20,9 +22,10 @@ const GRACE_MS = 500;
 export async function runBesideGateway(
   command: string,
   args: readonly string[],
-  verbose: boolean,
+  { verbose, redact }: RunOptions,
 ): Promise<number | StartFailure> {
   await using manager = new KeyManager();
+  hideSecrets(() => secretsOf(manager.configuration));
   const token = makeToken('use');
   const gateway = assembleGateway({ manager, tokens: [token], port: 0 });
   const { origin } = await gateway.listen();
@@ -43,9 +46,11 @@ export async function runBesideGateway(
         `The program gets no ${withheld.join(', ')}: nothing can stand for the keys there.`,
         'Sign requests in a Node program under `keymux run`; a virtual provider needs keys from `file:` or `exec:`.',
       );
-    if (verbose)
+    if (verbose === true)
       note(`starting a program beside a gateway at ${origin} for ${[...standIns.keys()].join(', ')}`);
-    return await runToEnd(command, args, env);
+    const redactor =
+      redact === true ? redactorOfRun(configuration, [{ text, label: 'gateway/token' }]) : undefined;
+    return await runToEnd(command, args, env, redactor);
   } finally {
     await gateway.close(GRACE_MS);
   }

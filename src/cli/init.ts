@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { CONFIGURATION_FILE_NAMES } from '../config/file-search.js';
 import { KeymuxError } from '../core/errors.js';
+import { allowOwnText } from './configuration-write.js';
 import { findProviders, starterFile } from './starter-file.js';
 import { note, print } from './terminal.js';
 
@@ -45,6 +46,7 @@ function writeStarter(printOnly: boolean): void {
       cause: error,
     });
   }
+  allowOwnText(join(folder, FILE_NAME), text);
   const keys = found.reduce((sum, { keyNames }) => sum + keyNames.length, 0);
   note(`wrote ${FILE_NAME} (keys found: ${keys}). Next: npx keymux run -- node agent.js`);
 }

@@ -14,6 +14,7 @@ import { editableFile, replaceFile } from './configuration-write.js';
 import type { EditableFile } from './configuration-write.js';
 import { findGateway } from './gateway-client.js';
 import type { GatewayClient } from './gateway-client.js';
+import { drained } from './key-drain.js';
 import { findKey, pathOfKey } from './key-name.js';
 import { note, printJson, typed, warn } from './terminal.js';
 
@@ -27,6 +28,7 @@ interface AddOptions {
 }
 
 interface RetireOptions {
+  readonly drain?: true;
   readonly untilRestart?: true;
   readonly json?: true;
 }
@@ -47,7 +49,10 @@ export function registerKeyChanges(keys: Command): void {
     .command('add')
     .description('Adds a key to the configuration file, by where it is; running programs take it up.')
     .argument('<key>', 'provider/id: what the key is called, never the key itself')
-    .requiredOption('--value <reference>', 'where the key is: env:NAME, file:PATH or exec:COMMAND')
+    .requiredOption(
+      '--value <reference>',
+      'where the key is: env:NAME, file:PATH, vault:NAME or exec:COMMAND',
+    )
     .option('--priority <number>', 'lower goes first', wholeNumber)
     .option('--weight <number>', 'share in weighted strategies', positiveNumber)
     .option('--bucket <name>', 'who owns its allowance; keys of one bucket share limits')
@@ -59,6 +64,7 @@ export function registerKeyChanges(keys: Command): void {
     .description('Takes a key out of the configuration file; requests under way with it finish.')
     .argument('<key>', 'provider/id, or the id alone where only one key has it')
     .option('--until-restart', UNTIL_RESTART)
+    .option('--drain', 'wait, for 30 s at most, until no request is under way with it in the gateway')
     .option('--json', 'one JSON document')
     .action(async (key: string, options: RetireOptions) => retireKey(key, options));
 }
@@ -104,12 +110,20 @@ async function retireKey(wanted: string, options: RetireOptions): Promise<void> 
   const index = known.findIndex((key) => key.id === short);
   if (file !== undefined && index !== -1) {
     const text = withKeyRemoved(file.text, file.format, { provider, keys: known.length }, index);
+    if (options.drain === true) demand(gateway);
     const done = await write(file, text, id, gateway);
     warnIfFoundElsewhere(id, before);
-    return tell(done, 'is retired; requests under way with it finish', options);
+    if (options.drain === true) await drained(demand(gateway), id);
+    const what =
+      options.drain === true ? 'is retired and drained' : 'is retired; requests under way with it finish';
+    return tell(done, what, options);
   }
   if (gateway === undefined) throw notInFile(id, before);
   const { inFlight } = (await gateway.ask('DELETE', pathOfKey(id))) as RetiringKey;
+  if (options.drain === true) {
+    await drained(gateway, id);
+    return tell({ id, gateway: gateway.url }, 'is retired until the gateway ends, and drained', options);
+  }
   tell(
     { id, gateway: gateway.url },
     `is retired until the gateway ends (requests under way with it: ${inFlight})`,
@@ -125,9 +139,9 @@ function entryOf(wanted: string, options: AddOptions): { provider: string; entry
     });
   }
   const { value, priority, weight, bucket } = options;
-  if (!/^(?:env|file|exec):./.test(value)) {
+  if (!/^(?:env|file|exec|vault):./.test(value)) {
     throw new KeymuxError('KEYMUX_USAGE', '--value says where the key is, and is never the key itself.', {
-      fix: 'Use env:NAME, file:PATH or exec:COMMAND. If this was a key, replace it: the history of the shell has it.',
+      fix: 'Use env:NAME, file:PATH, vault:NAME or exec:COMMAND. If this was a key, replace it: the history of the shell has it.',
     });
   }
   const entry = {

@@ -5,6 +5,7 @@ import type { UsageReport } from '../manager/usage-report.js';
 import { findGateway } from './gateway-client.js';
 import type { GatewayClient } from './gateway-client.js';
 import { registerKeyChanges } from './key-changes.js';
+import { registerRotation } from './key-rotation.js';
 import { findKey, pathOfKey } from './key-name.js';
 import { withManager } from './opened-manager.js';
 import type { OpenedManager, Trouble } from './opened-manager.js';
@@ -31,7 +32,7 @@ interface JsonOption {
 export function registerKeys(program: Command): void {
   const keys = program
     .command('keys')
-    .summary('list, add, disable, enable, reset and retire keys')
+    .summary('list, add, rotate, disable, enable, reset and retire keys')
     .description('Lists keys, or changes one for all running programs at once.');
   keys
     .command('list')
@@ -39,6 +40,7 @@ export function registerKeys(program: Command): void {
     .option('--json', 'one JSON document')
     .action(async (options: JsonOption) => listKeys(options.json === true));
   registerKeyChanges(keys);
+  registerRotation(keys);
   for (const [action, { summary }] of Object.entries(ACTIONS)) {
     keys
       .command(action)
@@ -138,7 +140,7 @@ async function applyTo(opened: OpenedManager, action: Action, wanted: string): P
       { fix: 'Configure `store: { type: sqlite }` and start the programs anew.' },
     );
   }
-  manager[action](id);
+  manager[action](id, { by: 'cli' });
   const { keys } = await statusReport(opened);
   return { id, state: keys.find((key) => key.id === id)?.state ?? 'unproven' };
 }

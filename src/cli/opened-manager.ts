@@ -2,7 +2,10 @@ import { join } from 'node:path';
 import type { Configuration } from '../config/configuration.js';
 import { KeyManager } from '../manager/key-manager.js';
 import type { StoreEvent } from '../manager/events.js';
+import type { Audit } from '../observe/audit.js';
 import { stateDirectory } from '../stores/sqlite/state-directory.js';
+import { secretsOf } from './run-redactor.js';
+import { hideSecrets } from './terminal.js';
 
 /** Something the store had to tell. */
 export interface Trouble extends StoreEvent {
@@ -48,12 +51,21 @@ export async function withManager<T>(
       return troubles;
     },
   };
+  const audit = manager.configuration.audit === undefined ? undefined : await keepAudit(manager);
   try {
     await manager.recovered();
+    hideSecrets(() => secretsOf(manager.configuration));
     return await work(opened);
   } finally {
     await manager.shutdown();
+    audit?.stop();
   }
+}
+
+/** Leaves nothing where nothing happens, as with commands that only look. */
+async function keepAudit(manager: KeyManager): Promise<Audit> {
+  const { startAudit } = await import('../observe/audit.js');
+  return startAudit(manager, { application: 'keymux' });
 }
 
 /** Where the state of this configuration is kept, without a password; undefined where nothing outlives a process. */

@@ -69,7 +69,7 @@ function replayLines(report: ReplayReport, set: readonly string[], columns: numb
   const ends = `${answered.gained} gained, ${answered.lost} lost`;
   const older = forgotten === 0 ? '' : `; ${forgotten} older decisions are not in it`;
   return [
-    `${requests} requests within ${durationText(spanMs)}${older}`,
+    `${requests} ${requests === 1 ? 'request' : 'requests'} within ${durationText(spanMs)}${older}`,
     `policy: ${set.length === 0 ? 'as recorded' : set.join(', ')}`,
     `${redirected} would have gone to another key first; of ${unknown} the record does not tell the end`,
     '',

@@ -6,7 +6,8 @@ import { childEnvironment, virtualProviders } from './child-environment.js';
 import { runToEnd } from './child-process.js';
 import type { StartFailure } from './child-process.js';
 import { PRELOAD_PATH } from './preload-path.js';
-import { note, warn } from './terminal.js';
+import { redactorOfRun, secretsOf } from './run-redactor.js';
+import { hideSecrets, note, warn } from './terminal.js';
 
 export function registerRun(program: Command): void {
   program
@@ -20,17 +21,23 @@ export function registerRun(program: Command): void {
     .argument('[args...]', 'what it gets')
     .option('-v, --verbose', 'say on stderr what is started')
     .option('--gateway', 'for a program in any language: set its base URLs to a gateway of its own')
+    .option('--redact', 'take keys out of what it prints, except to a terminal')
     .passThroughOptions()
-    .action(async (command: string, args: string[], { verbose = false, gateway = false }: RunOptions) => {
-      const result = await (gateway ? runThroughGateway : runProgram)(command, args, verbose);
+    .action(async (command: string, args: string[], options: RunOptions) => {
+      const result = await (options.gateway === true ? runThroughGateway : runProgram)(
+        command,
+        args,
+        options,
+      );
       process.exitCode = typeof result === 'number' ? result : result.exitCode;
       if (typeof result !== 'number') warn(result.message, result.fix);
     });
 }
 
-interface RunOptions {
-  readonly verbose?: boolean;
-  readonly gateway?: boolean;
+export interface RunOptions {
+  readonly verbose?: true;
+  readonly gateway?: true;
+  readonly redact?: true;
 }
 
 async function runThroughGateway(...words: Parameters<typeof runProgram>): ReturnType<typeof runProgram> {
@@ -41,12 +48,13 @@ async function runThroughGateway(...words: Parameters<typeof runProgram>): Retur
 async function runProgram(
   command: string,
   args: readonly string[],
-  verbose: boolean,
+  { verbose, redact }: RunOptions,
 ): Promise<number | StartFailure> {
   const configuration = readConfiguration({});
+  hideSecrets(() => secretsOf(configuration));
   installPropagation(PRELOAD_PATH);
   const env = await childEnvironment(configuration, process.env);
-  if (verbose) {
+  if (verbose === true) {
     const { credentials, providers } = configuration;
     note(
       `starting a program with ${count(credentials.length, 'key')} of ${count(providers.size, 'provider')}`,
@@ -54,7 +62,7 @@ async function runProgram(
   }
   const virtual = virtualProviders(configuration);
   if (virtual.length > 0 && !NODE_PROGRAMS.test(basename(command))) note(virtualNote(virtual));
-  return runToEnd(command, args, env);
+  return runToEnd(command, args, env, redact === true ? redactorOfRun(configuration) : undefined);
 }
 
 /** Programs that are written in Node, and so turn virtual keys into real ones. */

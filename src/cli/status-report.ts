@@ -3,6 +3,7 @@ import type { UsageTotal } from '../core/ports.js';
 import type {
   Explanation,
   KeySnapshot,
+  LimitSnapshot,
   ProviderSnapshot,
   ServiceSnapshot,
   Snapshot,
@@ -51,6 +52,12 @@ export interface KeyStatus extends Omit<
   readonly lastUsedAt?: number;
   /** Permits that the store has left in the tightest window; absent without a limit, or where the store is lost. */
   readonly permitsLeft?: number;
+}
+
+/** Of a bucket, for all processes together. */
+interface PermitsLeft {
+  readonly tightest: number;
+  readonly inWindows: readonly number[];
 }
 
 /** What `explain --json` prints. */
@@ -117,8 +124,13 @@ export async function explanationReport(manager: KeyManager, service: string): P
   };
 }
 
-function keyStatus(key: KeySnapshot, usage: UsageTotal | undefined, left: number | undefined): KeyStatus {
-  const { id, provider, bucket, bucketSource, foundIn, state, reason, until, source, limits } = key;
+function keyStatus(
+  key: KeySnapshot,
+  usage: UsageTotal | undefined,
+  left: PermitsLeft | undefined,
+): KeyStatus {
+  const { id, provider, bucket, bucketSource, foundIn, state, reason, until, source, expiresAt, limits } =
+    key;
   const total = usage ?? { requests: 0, failures: 0, costUsd: 0, lastUsedAt: undefined };
   const hasAnswered = total.requests > total.failures;
   return {
@@ -132,12 +144,23 @@ function keyStatus(key: KeySnapshot, usage: UsageTotal | undefined, left: number
     ...(reason === undefined ? {} : { reason }),
     ...(until === undefined ? {} : { until }),
     ...(source === undefined ? {} : { source }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
     uses: total.requests,
     failures: total.failures,
     costUsd: total.costUsd,
     ...(total.lastUsedAt === undefined ? {} : { lastUsedAt: total.lastUsedAt }),
-    limits,
-    ...(left === undefined ? {} : { permitsLeft: left }),
+    limits: limits.map((limit, index) => withLeft(limit, left?.inWindows[index])),
+    ...(left === undefined ? {} : { permitsLeft: left.tightest }),
+  };
+}
+
+/** What this process knows of a window by itself is worth nothing here: others send the requests. */
+function withLeft({ requests, perMs, stated }: LimitSnapshot, left: number | undefined): LimitSnapshot {
+  return {
+    requests,
+    perMs,
+    ...(stated === undefined ? {} : { stated }),
+    ...(left === undefined ? {} : { left }),
   };
 }
 
@@ -155,14 +178,14 @@ async function usageBySubject(manager: KeyManager): Promise<Map<string, UsageTot
  * Permits left by bucket, for buckets with a limit. An empty bucket is marked in this
  * process' table, so that `inspect` and `explain` see what a process that uses it would see.
  */
-export async function peekPermits(manager: KeyManager): Promise<Map<string, number>> {
-  const left = new Map<string, number>();
+async function peekPermits(manager: KeyManager): Promise<Map<string, PermitsLeft>> {
+  const left = new Map<string, PermitsLeft>();
   if (!manager.store.shared) return left;
   for (const { bucket, rows } of membersOf(manager).values()) {
     if (bucket.windows.length === 0 || left.has(bucket.name)) continue;
     try {
       const grant = await manager.store.lease(questionFor(bucket));
-      left.set(bucket.name, grant.left);
+      left.set(bucket.name, { tightest: grant.left, inWindows: grant.leftInWindows });
       manager.table.setBlockedUntil(rows.bucket, grant.left === 0 ? grant.retryAt : 0);
     } catch (error) {
       ignoreStoreTrouble(error, undefined);

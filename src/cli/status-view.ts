@@ -24,6 +24,7 @@ export const KEY_STATES: Readonly<Record<KeySnapshot['state'], readonly [string,
   'out-of-permits': ['◔ out of permits', yellow],
   rejected: ['✗ rejected', red],
   disabled: ['– disabled', red],
+  expired: ['⌛ expired', red],
 };
 
 const CIRCUITS: Readonly<Record<ProviderSnapshot['circuit'], readonly [string, Paint]>> = {
@@ -141,7 +142,7 @@ export function keyLines(
       { text: state, paint: paint(colours) },
       { text: key.until === undefined ? '' : momentText(key.until, now) },
       { text: key.source === undefined ? '' : SOURCES[key.source] },
-      { text: reasonOf(key) },
+      { text: reasonOf(key, now) },
       { text: String(key.uses) },
       { text: String(key.failures) },
       { text: key.permitsLeft === undefined ? '' : String(key.permitsLeft) },
@@ -155,7 +156,8 @@ export function keyLines(
 }
 
 /** The deadline's source has a column of its own. */
-function reasonOf({ reason = '' }: KeyStatus): string {
+function reasonOf({ reason, expiresAt }: KeyStatus, now: number): string {
+  if (reason === undefined) return expiresAt === undefined ? '' : `expires ${momentText(expiresAt, now)}`;
   return reason.replace(/, until a time .*$/, '');
 }
 
@@ -164,8 +166,14 @@ function bucketText({ bucket, bucketSource }: KeyStatus): string {
   return bucketSource === 'own' ? bucket : `${bucket} (${bucketSource})`;
 }
 
+/** `3 of 5/min, 20/day`: what is left where there are several windows; of a single one the column before tells. */
 function limitsText({ limits }: KeyStatus): string {
-  return limits.map(({ requests, perMs }) => `${requests}/${windowText(perMs)}`).join(', ');
+  return limits
+    .map(({ requests, perMs, stated, left }) => {
+      const limit = `${stated ?? requests}/${windowText(perMs)}`;
+      return left === undefined || limits.length === 1 ? limit : `${left} of ${limit}`;
+    })
+    .join(', ');
 }
 
 const CANDIDATE_COLUMNS: readonly Column[] = [

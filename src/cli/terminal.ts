@@ -2,6 +2,8 @@
 import pc from 'picocolors';
 import { readsLikeName } from '../config/plain-names.js';
 import { KeymuxError } from '../core/errors.js';
+import type { LabelledSecret } from '../core/redaction.js';
+import { createRedactor } from '../core/redaction.js';
 import { rootOf } from './exit-codes.js';
 
 export type Colours = ReturnType<typeof pc.createColors>;
@@ -27,6 +29,20 @@ export function stdoutColumns(): number {
   return process.stdout.isTTY ? Math.max(1, process.stdout.columns) : Number.POSITIVE_INFINITY;
 }
 
+let readSecrets: (() => readonly LabelledSecret[]) | undefined;
+
+/**
+ * From now on, these stand in no chatter, warning or error, whoever worded it: the error of a library may quote the
+ * address that it was asked for. `read` is called with each message, so that it may tell of keys that were added.
+ */
+export function hideSecrets(read: () => readonly LabelledSecret[]): void {
+  readSecrets = read;
+}
+
+function tell(text: string): void {
+  process.stderr.write(readSecrets === undefined ? text : createRedactor(readSecrets()).redact(text));
+}
+
 /** The result of a command. */
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -39,13 +55,13 @@ export function printJson(value: unknown): void {
 
 /** Chatter, which is no result. */
 export function note(text: string): void {
-  process.stderr.write(`keymux: ${text}\n`);
+  tell(`keymux: ${text}\n`);
 }
 
 /** Something to know that stops nothing. */
 export function warn(message: string, fix: string): void {
   const colours = coloursFor(process.stderr);
-  process.stderr.write(`${colours.yellow('keymux:')} ${message}\n${colours.bold('fix:')} ${fix}\n`);
+  tell(`${colours.yellow('keymux:')} ${message}\n${colours.bold('fix:')} ${fix}\n`);
 }
 
 /** Never a stack, unless `KEYMUX_DEBUG=1`; never the cause's text, which may hold what a command printed. */
@@ -57,9 +73,9 @@ export function printError(error: unknown): void {
     root instanceof KeymuxError
       ? `${root.fix} (${root.code})`
       : 'This should not have happened: run it again with KEYMUX_DEBUG=1 and report what it says.';
-  process.stderr.write(`${colours.red('keymux:')} ${message}\n${colours.bold('fix:')} ${fix}\n`);
+  tell(`${colours.red('keymux:')} ${message}\n${colours.bold('fix:')} ${fix}\n`);
   if (process.env['KEYMUX_DEBUG'] !== '1' || !(error instanceof Error)) return;
-  process.stderr.write(`${error.stack ?? ''}\n`);
+  tell(`${error.stack ?? ''}\n`);
 }
 
 /** What was typed, as a message may repeat it: somebody may have pasted a key. */

@@ -136,29 +136,43 @@ function rateText(perSecond: number): string {
   return perSecond >= 100 ? perSecond.toFixed(0) : perSecond.toFixed(1);
 }
 
+type Allowance = Pick<KeyStatus, 'permitsLeft' | 'limits'>;
+
 /** `██████░░ 45/60`: what is left of the tightest window. */
-export function barText(key: Pick<KeyStatus, 'permitsLeft' | 'limits'>): string {
-  const share = leftShare(key);
-  if (share === undefined || key.permitsLeft === undefined) return '';
-  const full = Math.ceil(share * BAR_WIDTH);
-  const limit = Math.min(...key.limits.map(({ requests, stated }) => stated ?? requests));
-  return `${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)} ${key.permitsLeft}/${limit}`;
+export function barText(key: Allowance): string {
+  const tightest = tightestOf(key);
+  if (tightest === undefined) return '';
+  const { left, limit } = tightest;
+  const full = Math.ceil(shareOf(tightest) * BAR_WIDTH);
+  return `${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)} ${left}/${limit}`;
 }
 
-function leftShare({ permitsLeft, limits }: Pick<KeyStatus, 'permitsLeft' | 'limits'>): number | undefined {
-  if (permitsLeft === undefined || limits.length === 0) return undefined;
-  const limit = Math.min(...limits.map(({ requests, stated }) => stated ?? requests));
-  return Math.min(1, Math.max(0, permitsLeft / limit));
+/** The window that has least left; the smallest, where all that is known is what is left of the tightest. */
+function tightestOf({ permitsLeft, limits }: Allowance): { left: number; limit: number } | undefined {
+  const windows = limits.flatMap(({ requests, stated, left = permitsLeft }) =>
+    left === undefined ? [] : [{ left, limit: stated ?? requests }],
+  );
+  return windows.toSorted((a, b) => a.left - b.left || a.limit - b.limit)[0];
+}
+
+function shareOf({ left, limit }: { left: number; limit: number }): number {
+  return Math.min(1, Math.max(0, left / limit));
+}
+
+function leftShare(key: Allowance): number {
+  const tightest = tightestOf(key);
+  return tightest === undefined ? 1 : shareOf(tightest);
 }
 
 const GRAVITY: Readonly<Record<KeyStatus['state'], number>> = {
-  rejected: 0,
-  'out-of-permits': 1,
-  resting: 2,
-  disabled: 3,
-  returning: 4,
-  unproven: 5,
-  ready: 6,
+  expired: 0,
+  rejected: 1,
+  'out-of-permits': 2,
+  resting: 3,
+  disabled: 4,
+  returning: 5,
+  unproven: 6,
+  ready: 7,
 };
 const FIRST_WELL = GRAVITY.unproven;
 
@@ -177,7 +191,7 @@ export function chosenKeys(
     case 'busiest first':
       return shown.toSorted((a, b) => requestRate(b.id) - requestRate(a.id));
     case 'least left first':
-      return shown.toSorted((a, b) => (leftShare(a) ?? 1) - (leftShare(b) ?? 1));
+      return shown.toSorted((a, b) => leftShare(a) - leftShare(b));
   }
 }
 

@@ -42,8 +42,9 @@ function endOfLease(attempts: readonly Decision[]): string {
 function decisionLines(decision: Decision, colours: Colours, columns: number): string[] {
   const { attempt, at, strategy, chosen, outcome, waitedMs, retryAt, candidates } = decision;
   const waited = waitedMs < 1 ? '' : ` after a wait of ${durationText(waitedMs)}`;
-  const rest = retryAt === undefined ? 'no time is known' : momentText(retryAt, at);
-  const taken = chosen === undefined ? `no key; the next one ${rest}` : `${chosen}, ${outcomeText(outcome)}`;
+  const next =
+    retryAt === undefined ? 'nobody knows when there will be one' : `the next one ${momentText(retryAt, at)}`;
+  const taken = chosen === undefined ? `no key; ${next}` : `${chosen}, ${outcomeText(outcome)}`;
   const rows = candidates
     .toSorted((a, b) => Number(b.chosen) - Number(a.chosen) || a.figures.priority - b.figures.priority)
     .map((candidate): Cell[] => [

@@ -47,6 +47,7 @@ const DEFAULTS: Readonly<Record<AlertKind, Defaults>> = {
   degraded: { threshold: 0, perMs: 0, forMs: 10_000 },
   'keys-left': { threshold: 1, perMs: 0, forMs: 0 },
   'unusual-usage': { threshold: 3, perMs: 5 * MINUTE_MS, forMs: 0 },
+  anomaly: { threshold: 0, perMs: HOUR_MS, forMs: 0 },
 };
 const DEFAULT_EVERY_MS = HOUR_MS;
 
@@ -81,7 +82,7 @@ export function defineAlerts({ file, environment }: AlertInput): DefinedAlerts {
 
 function ruleOf(alert: FileAlert, name: string): AlertRule {
   const defaults = DEFAULTS[alert.when];
-  const { services, providers, keys } = alert;
+  const { services, providers, keys, kinds } = alert;
   return {
     name,
     when: alert.when,
@@ -90,6 +91,7 @@ function ruleOf(alert: FileAlert, name: string): AlertRule {
     ...(services === undefined ? {} : { services }),
     ...(providers === undefined ? {} : { providers }),
     ...(keys === undefined ? {} : { keys }),
+    ...(kinds === undefined ? {} : { kinds }),
     forMs: alert.forMs ?? defaults.forMs,
     everyMs: alert.everyMs ?? DEFAULT_EVERY_MS,
   };

@@ -1,5 +1,6 @@
 /** The shape of `alerts:`. Each kind of rule has only the options that mean something to it. */
 import * as z from 'zod';
+import { ANOMALY_KINDS } from '../core/anomaly.js';
 import type { FileAlert } from './file-content.js';
 import {
   atLeastOne,
@@ -87,6 +88,15 @@ const rule = z.discriminatedUnion('when', [
   }).check((context) => {
     if (context.value.services !== undefined && context.value.keys !== undefined)
       fail(context, ['keys'], 'cannot stand beside `services`; make two rules');
+  }),
+  options({
+    when: z.literal('anomaly'),
+    kinds: z.array(z.enum(ANOMALY_KINDS)).check(atLeastOne, unique('is there twice')).optional(),
+    perMs,
+    services,
+    providers,
+    keys,
+    ...common,
   }),
 ]);
 

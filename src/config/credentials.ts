@@ -1,12 +1,15 @@
 import type { Credential } from '../core/credential.js';
 import { KeymuxError } from '../core/errors.js';
+import { expiryOf } from '../core/key-expiry.js';
 import type { ProviderDefinition } from '../core/provider.js';
-import type { Catalogue, TemplateTest } from './configuration.js';
+import type { Catalogue, TemplateTest, VaultDefinition } from './configuration.js';
 import { defaultBucket, type KeyFinder } from './discovery.js';
 import type { Environment } from './environment.js';
 import type { ConfigurationFile, FileKey, FileProvider } from './file-content.js';
+import { nameText } from './problems.js';
 import { windowsOf } from './provider-definition.js';
 import { readReference } from './reference.js';
+import type { SecretReader } from './secure-config-manager.js';
 
 export interface CredentialInput {
   readonly definitions: ReadonlyMap<string, ProviderDefinition>;
@@ -19,6 +22,9 @@ export interface CredentialInput {
   readonly finder: KeyFinder;
   readonly isTemplateValue: TemplateTest;
   readonly catalogue: Catalogue;
+  readonly vault: VaultDefinition | undefined;
+  /** Default: each key is read anew. */
+  readonly secrets?: SecretReader | undefined;
 }
 
 export interface CollectedCredentials {
@@ -72,15 +78,17 @@ function readKey(
 ): Credential | undefined {
   const keyId = `${definition.id}/${key.id}`;
   try {
-    const { environment } = input;
-    const isTemplateValue = templateTest(definition, input);
-    const read = readReference(key.value, {
+    const { environment, vault, secrets } = input;
+    const context = {
       environment,
+      vault,
       folder: file.folder,
       keyId,
-      isTemplateValue,
+      isTemplateValue: templateTest(definition, input),
       withheld: withheldNames(input),
-    });
+    };
+    const read =
+      secrets === undefined ? readReference(key.value, context) : secrets.readKey(key.value, context);
     notes.push(...read.notes);
     const line = file.positionOf(['providers', definition.id, 'keys', index])?.line;
     return {
@@ -92,6 +100,7 @@ function readKey(
       bucket: key.bucket ?? defaultBucket(definition.bucketScope, key.id),
       ...(key.bucket === undefined ? {} : { bucketDeclared: true }),
       ...(key.limits === undefined ? {} : { limits: windowsOf(key.limits) }),
+      ...(key.expires === undefined ? {} : { expiresAt: expiryOf(key.expires) }),
       origin: `${file.name}${line === undefined ? '' : `:${line}`}`,
       ...(definition.mode === 'virtual' ? { source: { reference: key.value, folder: file.folder } } : {}),
     };
@@ -115,7 +124,7 @@ function unusedKeys(definition: ProviderDefinition, input: CredentialInput): str
   const { keys } = input.finder.keysOf(definition, templateTest(definition, input));
   return keys.map(
     ({ origin }) =>
-      `${origin} holds a key that is not used: with \`mode: virtual\` the keys of ${definition.id} come from \`file:\` or \`exec:\`; take it out of there`,
+      `${origin} holds a key that is not used: with \`mode: virtual\` the keys of ${definition.id} come from \`file:\`, \`vault:\` or \`exec:\`; take it out of there`,
   );
 }
 
@@ -149,7 +158,7 @@ function freeId(id: string, taken: ReadonlySet<string>): string {
 
 function noKey(definition: ProviderDefinition, discovers: boolean): string {
   const ways = [
-    ...(discovers && definition.env.length > 0 ? [`set ${definition.env.join(' or ')}`] : []),
+    ...(discovers && definition.env.length > 0 ? [`set ${definition.env.map(nameText).join(' or ')}`] : []),
     `add one to providers.${definition.id}.keys`,
   ];
   return `${definition.id} has no usable key: ${ways.join(', or ')}`;

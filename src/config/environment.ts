@@ -15,6 +15,17 @@ export interface Environment {
   readonly variables: ReadonlyMap<string, Variable>;
   readonly sources: readonly string[];
   readonly notes: readonly string[];
+  /** What `.env` says of its own, also where the process has a variable of that name. */
+  readonly ofFile?: NodeJS.Dict<string>;
+}
+
+/**
+ * Whether a variable has what `.env` says: a folder that was copied from somewhere may hold such a file, and programs
+ * that read it themselves put it into their environment.
+ */
+export function isFromEnvFile({ variables, ofFile = {} }: Environment, name: string): boolean {
+  const value = variables.get(name)?.value;
+  return value !== undefined && Object.hasOwn(ofFile, name) && ofFile[name] === value;
 }
 
 /** Reads `.env` in `cwd`; one that cannot be read is a note, never an error. */
@@ -28,7 +39,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   for (const [name, value] of Object.entries(file.entries)) {
     if (value !== undefined && !variables.has(name)) variables.set(name, { value, origin: `.env:${name}` });
   }
-  return { variables, sources: file.wasRead ? [path] : [], notes: file.notes };
+  return { variables, sources: file.wasRead ? [path] : [], notes: file.notes, ofFile: file.entries };
 }
 
 interface EnvFile {

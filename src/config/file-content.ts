@@ -1,4 +1,5 @@
 import type { AlertKind } from '../core/alert-rules.js';
+import type { AnomalyKind } from '../core/anomaly.js';
 import type { ErrorRule, ProbePolicy, StreamPolicy } from '../core/provider.js';
 import type { StrategyName } from '../core/select.js';
 import type { Catalogue, RedisTls, WhenLost } from './configuration.js';
@@ -149,6 +150,7 @@ export interface FileAlert {
   readonly providers?: readonly string[] | undefined;
   /** `provider/key`. */
   readonly keys?: readonly string[] | undefined;
+  readonly kinds?: readonly AnomalyKind[] | undefined;
   readonly forMs?: number | undefined;
   readonly everyMs?: number | undefined;
   /** An address, or a reference to one. */
@@ -194,11 +196,29 @@ export interface ConfigurationFile {
   readonly content: FileContent;
   /** Where the option stands; absent for content that did not come from text. */
   readonly positionOf: (path: OptionPath) => Position | undefined;
+  /** SHA-256 of the bytes that were read, in hexadecimal; absent for content that a program passed in. */
+  readonly digest?: string;
+  /** What only a trusted file may do. Absent for content that a program passed in. */
+  readonly demands?: readonly Demand[];
+}
+
+/** Something in a configuration file that could give keys away or run a program. */
+export interface Demand {
+  readonly kind: 'address' | 'command' | 'webhook' | 'store';
+  readonly path: OptionPath;
+  /** The address without a password, or the command line: for whoever decides whether the file is trusted. */
+  readonly text: string;
+  /** The same without what may be a token, for messages. */
+  readonly shown: string;
 }
 
 /**
  * Reads and validates one file. `file.ts` exports the real one; it is passed in, so that a program without a
- * configuration file never loads the parsers.
+ * configuration file never loads the parsers. `schemes`: the kinds of references that the program registered.
  * @throws `KEYMUX_CONFIG_UNREADABLE`, `KEYMUX_CONFIG_INVALID`
  */
-export type ConfigurationFileReader = (path: string, catalogue: Catalogue) => ConfigurationFile;
+export type ConfigurationFileReader = (
+  path: string,
+  catalogue: Catalogue,
+  schemes?: readonly string[],
+) => ConfigurationFile;

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { KeymuxError } from '../core/errors.js';
+import { type Environment, isFromEnvFile } from './environment.js';
 
 export const CONFIGURATION_FILE_NAMES = [
   'keymux.config.yaml',
@@ -22,6 +23,22 @@ export interface FoundFile {
   readonly path?: string;
   readonly notes: readonly string[];
 }
+
+export interface LocatedFile extends FoundFile {
+  /** The user named the file, so that it may do anything. One that was found, or that `.env` names, may not. */
+  readonly isTrusted: boolean;
+}
+
+/** The configuration file of an environment: the one of `KEYMUX_CONFIG`, else the nearest. Throws as the search does. */
+export function locateConfigurationFile(environment: Environment, cwd: string, home: string): LocatedFile {
+  const stated = environment.variables.get('KEYMUX_CONFIG')?.value;
+  const found = findConfigurationFile({ cwd, home, stated });
+  const isNamed = stated !== undefined && stated !== '' && !isFromEnvFile(environment, 'KEYMUX_CONFIG');
+  return { ...found, isTrusted: isNamed && environment.variables.get(FOUND_VARIABLE)?.value !== found.path };
+}
+
+/** `keymux run` names the file that it found to the program that it starts; that makes it no more trusted. */
+export const FOUND_VARIABLE = 'KEYMUX_CONFIG_FOUND';
 
 /**
  * Finds the configuration file: the stated one, or the nearest upward from `cwd`. A file in a folder above that

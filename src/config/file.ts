@@ -1,16 +1,17 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, extname } from 'node:path';
 import type { z } from 'zod';
 import { KeymuxError } from '../core/errors.js';
 import type { Catalogue } from './configuration.js';
+import { demandsOf } from './demands.js';
 import { systemCodeOf } from './environment.js';
 import type { ConfigurationFile, OptionPath, Position } from './file-content.js';
 import { readsLikeName, suggestion } from './plain-names.js';
 import { invalidFile, nameText, type Problem } from './problems.js';
-import { fileSchema } from './schema.js';
+import { fileSchema, isOfRegisteredKind, REFERENCE_FAULT } from './schema.js';
 import { KNOWN_OPTIONS } from './schema-leaves.js';
 import { parseSource, type SourceFormat } from './source-text.js';
-import { findUnavailable } from './unavailable.js';
 
 const LARGEST_FILE_BYTES = 1_048_576;
 
@@ -19,12 +20,29 @@ const LARGEST_FILE_BYTES = 1_048_576;
  * in one error, with its line.
  * @throws `KEYMUX_CONFIG_UNREADABLE`, `KEYMUX_CONFIG_INVALID`
  */
-export function readConfigurationFile(path: string, catalogue: Catalogue): ConfigurationFile {
-  const source = parseSource(readText(path), formatOf(path));
+export function readConfigurationFile(
+  path: string,
+  catalogue: Catalogue,
+  schemes?: readonly string[],
+): ConfigurationFile {
+  const { text, digest } = readText(path);
+  return { ...checkText(text, path, catalogue, schemes), digest };
+}
+
+/** Validates the text of a file as if it was read from `path`. Throws `KEYMUX_CONFIG_INVALID`. */
+export function checkText(
+  text: string,
+  path: string,
+  catalogue: Catalogue,
+  schemes: readonly string[] = [],
+): ConfigurationFile {
+  const source = parseSource(text, formatOf(path));
   if (source.problems.length > 0) throw invalidFile(path, source.problems, source.positionOf);
   const { positionOf } = source;
-  const checked = checkContent(source.value, { name: path, folder: dirname(path), catalogue, positionOf });
-  return { ...checked, path, name: basename(path) };
+  const context = { name: path, folder: dirname(path), catalogue, positionOf, schemes };
+  const checked = checkContent(source.value, context);
+  const demands = demandsOf(checked.content, catalogue);
+  return { ...checked, path, name: basename(path), demands };
 }
 
 export interface ContentContext {
@@ -34,6 +52,8 @@ export interface ContentContext {
   readonly folder: string;
   readonly catalogue: Catalogue;
   readonly positionOf?: (path: OptionPath) => Position | undefined;
+  /** The kinds of references that the program registered. Default: none. */
+  readonly schemes?: readonly string[];
 }
 
 /**
@@ -43,19 +63,12 @@ export interface ContentContext {
 export function checkContent(content: unknown, context: ContentContext): ConfigurationFile {
   const positionOf = context.positionOf ?? nowhere;
   const value = content ?? {};
-  const unavailable = findUnavailable(value);
   const parsed = fileSchema.safeParse(value);
   const problems: Problem[] = [
-    ...unavailable.map(({ path, what }) => ({
-      path,
-      text: `is not available in this version (${what}); remove it`,
-    })),
-    // The same place is not told twice: what is not available may also be unknown to the schema.
-    ...structuralProblems(parsed.error?.issues ?? [], value).filter(
-      ({ path }) => !unavailable.some((other) => isSamePath(other.path, path ?? [])),
-    ),
+    ...structuralProblems(parsed.error?.issues ?? [], value),
     ...connectionProblems(value, context.catalogue),
     ...bucketProblems(value),
+    ...referenceProblems(value, context.schemes ?? []),
     ...virtualProblems(value, context.catalogue),
     ...apiManagementProblems(value),
   ];
@@ -73,12 +86,18 @@ export function formatOf(path: string): SourceFormat {
   return ending === '.jsonc' ? 'jsonc' : 'yaml';
 }
 
-function readText(path: string): string {
+/** What an allowance is bound to. */
+export function digestOf(content: Uint8Array | string): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+function readText(path: string): { readonly text: string; readonly digest: string } {
   try {
     const stat = statSync(path);
     if (!stat.isFile()) throw unreadable(path, 'it is not a regular file');
     if (stat.size > LARGEST_FILE_BYTES) throw unreadable(path, 'it is larger than 1 MiB');
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    const bytes = readFileSync(path);
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes), digest: digestOf(bytes) };
   } catch (error) {
     if (error instanceof KeymuxError) throw error;
     throw unreadable(path, error instanceof TypeError ? 'it is not UTF-8 text' : systemCodeOf(error));
@@ -93,10 +112,6 @@ function unreadable(path: string, reason: string): KeymuxError {
       fix: 'Make the file readable for this user, or name another one in KEYMUX_CONFIG.',
     },
   );
-}
-
-function isSamePath(a: OptionPath, b: OptionPath): boolean {
-  return a.length === b.length && a.every((step, index) => step === b[index]);
 }
 
 function structuralProblems(issues: readonly z.core.$ZodIssue[], value: unknown): Problem[] {
@@ -195,6 +210,18 @@ function bucketProblems(value: unknown): Problem[] {
   });
 }
 
+/** Kinds of references that nobody registered. What stands before the colon may be the beginning of a key. */
+function referenceProblems(value: unknown, schemes: readonly string[]): Problem[] {
+  return entriesAt(value, ['providers']).flatMap(([id, provider]) =>
+    entriesAt(provider, ['keys']).flatMap(([index, key]): Problem[] => {
+      const reference = valueAt(key, ['value']);
+      if (typeof reference !== 'string' || !isOfRegisteredKind(reference)) return [];
+      if (schemes.includes(reference.slice(0, reference.indexOf(':')))) return [];
+      return [{ path: ['providers', id, 'keys', Number(index), 'value'], text: REFERENCE_FAULT }];
+    }),
+  );
+}
+
 /** What cannot be with `mode: virtual`: a key that the application could see, or that no request carries in the open. */
 function virtualProblems(value: unknown, catalogue: Catalogue): Problem[] {
   const problems: Problem[] = [];
@@ -210,9 +237,10 @@ function virtualProblems(value: unknown, catalogue: Catalogue): Problem[] {
       problems.push({ path: [...path, 'discover'], text: 'cannot be true beside `mode: virtual`' });
     for (const [index, key] of entriesAt(provider, ['keys'])) {
       const reference = valueAt(key, ['value']);
-      if (typeof reference !== 'string' || !reference.startsWith('env:')) continue;
-      const text =
-        'cannot be an environment variable with `mode: virtual`: whatever runs in the program could read it; use `file:` or `exec:`';
+      if (typeof reference !== 'string' || /^(?:file|exec|vault):/.test(reference)) continue;
+      const text = reference.startsWith('env:')
+        ? 'cannot be an environment variable with `mode: virtual`: whatever runs in the program could read it; use `file:`, `vault:` or `exec:`'
+        : 'must be `file:`, `vault:` or `exec:` with `mode: virtual`: each thread reads the key itself';
       problems.push({ path: [...path, 'keys', Number(index), 'value'], text });
     }
   }

@@ -10,8 +10,8 @@ function load(): FileModule {
   return require('#keymux/config/file.cjs') as FileModule;
 }
 
-export const readConfigurationFile: ConfigurationFileReader = (path, catalogue) =>
-  load().readConfigurationFile(path, catalogue);
+export const readConfigurationFile: ConfigurationFileReader = (path, catalogue, schemes) =>
+  load().readConfigurationFile(path, catalogue, schemes);
 
 export const checkContent: FileModule['checkContent'] = (content, context) =>
   load().checkContent(content, context);

@@ -13,6 +13,11 @@ export function readsLikeName(text: string): boolean {
   return words.length <= MOST_WORDS && digits.length <= MOST_DIGITS;
 }
 
+/** What a caller named, as a message may repeat it: in quotes, or without its text where that may be a key. */
+export function namedText(name: string): string {
+  return name.split('/').every(readsLikeName) ? `"${name}"` : 'of that name (not shown: it may be a key)';
+}
+
 /** The candidate that was most likely meant, if any is near. */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
   const wanted = normalized(name);

@@ -2,17 +2,25 @@ import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { KeymuxError } from '../core/errors.js';
 import { Secret } from '../core/secret.js';
+import type { VaultDefinition } from './configuration.js';
 import { type Environment, systemCodeOf } from './environment.js';
 import { keyFault } from './key-text.js';
+import { openVault } from './lazy-vault.js';
+import { nameText } from './problems.js';
+import { runCommand, runCommandLater, splitWords } from './secret-command.js';
+import { defaultVault, vaultVariable } from './vault-definition.js';
 import { isVirtualKey } from './virtual-key.js';
 
-const DEFAULT_COMMAND_TIMEOUT_MS = 10_000;
+export { splitWords } from './secret-command.js';
+
 const LARGEST_ANSWER_BYTES = 65_536;
 
-interface ReferencePlace {
+export interface ReferencePlace {
   readonly environment: Environment;
   /** `file:` paths and `exec:` commands start from here: the folder of the configuration file. */
   readonly folder: string;
+  /** The vault of `vault:` references. Default: `keymux.vault` in `folder`. */
+  readonly vault?: VaultDefinition | undefined;
   /** Variables that commands do not get. */
   readonly withheld?: ReadonlySet<string>;
   /** Default: 10,000. Milliseconds. */
@@ -30,53 +38,79 @@ export interface SettingContext extends ReferencePlace {
   readonly option: string;
 }
 
-/** How the failure to read a reference is told. */
-interface Reading extends ReferencePlace {
-  readonly unreadable: (reference: string, reason: string) => KeymuxError;
+/** How the failure to read a reference is told. `cause`: what opening the vault said, which has a code and a fix. */
+export interface Reading extends ReferencePlace {
+  readonly unreadable: (reference: string, reason: string, cause?: KeymuxError) => KeymuxError;
 }
 
 export interface ReadKey {
   readonly secret: Secret;
   readonly notes: readonly string[];
+  /** From then on it is to be read anew. Epoch milliseconds; absent where nothing says so. */
+  readonly expiresAt?: number;
 }
 
-interface Answer {
+export interface Answer {
   readonly text: string;
   readonly notes?: readonly string[];
+  readonly expiresAt?: number;
 }
 
 /**
- * Reads the key that a reference names: `env:NAME`, `file:PATH` or `exec:COMMAND`. A command is split into words as
- * a shell would (quotes and backslashes) and run without one; it has 10 s, and what it prints is never repeated.
- * @throws `KEYMUX_SECRET_UNREADABLE`
+ * Reads the key that a reference names: `env:NAME`, `file:PATH`, `vault:NAME` or `exec:COMMAND`. A command is split
+ * into words as a shell would (quotes and backslashes) and run without one; it has 10 s, and what it prints is never
+ * repeated. It prints the key, or JSON: `{ "value": …, "expiresAt": … }`, or `ttlMs` in place of `expiresAt`.
+ * @throws `KEYMUX_SECRET_UNREADABLE`, `KEYMUX_VAULT_LOCKED`, `KEYMUX_VAULT_DAMAGED`
  */
 export function readReference(reference: string, context: ReferenceContext): ReadKey {
-  const unreadable: Reading['unreadable'] = (stated, reason) => unreadableKey(stated, context.keyId, reason);
-  const answer = readTrimmed(reference, { ...context, unreadable });
-  const { text } = answer;
-  if (context.isTemplateValue(text)) throw unreadable(reference, 'it holds a template value, not a key');
-  if (isVirtualKey(text)) throw unreadable(reference, 'it is a virtual key, which stands for a real one');
-  const fault = keyFault(text);
+  const reading = readingOf(context);
+  if (reference === `env:${vaultVariable(context.vault) ?? ''}`)
+    throw reading.unreadable(reference, 'the variable holds the key of the vault');
+  return keyOf(readText(reference, reading), reference, context);
+}
+
+/** As `readReference`, without holding the program up while a command runs. */
+export async function readReferenceLater(reference: string, context: ReferenceContext): Promise<ReadKey> {
+  if (!reference.startsWith('exec:')) return readReference(reference, context);
+  const answer = await runCommandLater(reference.slice('exec:'.length), readingOf(context));
+  return keyOf(answer, reference, context);
+}
+
+/** What a source answered, as a key. @throws `KEYMUX_SECRET_UNREADABLE` */
+export function keyOf(answer: Answer, reference: string, context: ReferenceContext): ReadKey {
+  const { unreadable } = readingOf(context);
+  const text = answer.text.trim();
+  const fault = faultOf(text, context);
   if (fault !== undefined) throw unreadable(reference, fault);
-  return { secret: new Secret(text), notes: answer.notes ?? [] };
+  const { notes = [], expiresAt } = answer;
+  return { secret: new Secret(text), notes, ...(expiresAt === undefined ? {} : { expiresAt }) };
+}
+
+function faultOf(text: string, { isTemplateValue }: ReferenceContext): string | undefined {
+  if (text === '') return 'it is empty';
+  if (isTemplateValue(text)) return 'it holds a template value, not a key';
+  if (isVirtualKey(text)) return 'it is a virtual key, which stands for a real one';
+  return keyFault(text);
+}
+
+function readingOf(context: ReferenceContext): Reading {
+  return {
+    ...context,
+    unreadable: (stated, reason, cause) => unreadableKey(stated, context.keyId, reason, cause),
+  };
 }
 
 /**
  * Reads the same references where another setting is secret too.
- * @throws `KEYMUX_SECRET_UNREADABLE`
+ * @throws `KEYMUX_SECRET_UNREADABLE`, `KEYMUX_VAULT_LOCKED`, `KEYMUX_VAULT_DAMAGED`
  */
 export function readSetting(reference: string, context: SettingContext): ReadKey {
-  const unreadable: Reading['unreadable'] = (stated, reason) =>
-    unreadableSetting(stated, context.option, reason);
-  const answer = readTrimmed(reference, { ...context, unreadable });
-  return { secret: new Secret(answer.text), notes: answer.notes ?? [] };
-}
-
-function readTrimmed(reference: string, context: Reading): Answer {
-  const answer = readText(reference, context);
+  const unreadable: Reading['unreadable'] = (stated, reason, cause) =>
+    unreadableSetting(stated, context.option, reason, cause);
+  const answer = readText(reference, { ...context, unreadable });
   const text = answer.text.trim();
-  if (text === '') throw context.unreadable(reference, 'it is empty');
-  return { ...answer, text };
+  if (text === '') throw unreadable(reference, 'it is empty');
+  return { secret: new Secret(text), notes: answer.notes ?? [] };
 }
 
 function readText(reference: string, context: Reading): Answer {
@@ -87,11 +121,26 @@ function readText(reference: string, context: Reading): Answer {
       return readVariable(rest, context);
     case 'file':
       return readKeyFile(rest, context);
+    case 'vault':
+      return readVault(rest.trim(), context);
     case 'exec':
       return runCommand(rest, context);
     default:
       throw context.unreadable(reference, 'this kind of reference is not known');
   }
+}
+
+function readVault(name: string, context: Reading): Answer {
+  const reference = `vault:${name}`;
+  let text: string | undefined;
+  try {
+    text = openVault(context.vault ?? defaultVault(context.folder), context.environment).get(name);
+  } catch (error) {
+    if (error instanceof KeymuxError) throw context.unreadable(reference, error.message, error);
+    throw error;
+  }
+  if (text === undefined) throw context.unreadable(reference, 'the vault has no such entry');
+  return { text };
 }
 
 function readVariable(name: string, context: Reading): Answer {
@@ -119,79 +168,39 @@ function readKeyFile(stated: string, context: Reading): Answer {
   }
 }
 
-function runCommand(command: string, context: Reading): Answer {
-  const words = splitWords(command);
-  const [program, ...args] = words ?? [];
-  // Arguments stay out of messages: a token may be among them.
-  const reference = `exec:${program ?? ''}`;
-  if (words === undefined) throw context.unreadable('exec:', 'a quote in the command is not closed');
-  if (program === undefined) throw context.unreadable(reference, 'the command is empty');
-  const timeout = context.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS;
-  try {
-    // Loaded when needed: most programs have no such reference, and the module costs a start milliseconds.
-    const text = process.getBuiltinModule('node:child_process').execFileSync(program, args, {
-      cwd: context.folder,
-      env: commandEnvironment(context),
-      encoding: 'utf8',
-      timeout,
-      killSignal: 'SIGKILL',
-      maxBuffer: LARGEST_ANSWER_BYTES,
-      stdio: ['ignore', 'pipe', 'ignore'],
-      windowsHide: true,
-    });
-    return { text };
-  } catch (error) {
-    throw context.unreadable(reference, commandFault(error, timeout));
-  }
+/** A reference as a message may repeat it: without what may be a key in the wrong place, or a command's token. */
+function shownReference(reference: string): string {
+  const colon = reference.indexOf(':');
+  const [kind, rest] = [reference.slice(0, colon), reference.slice(colon + 1)];
+  if (kind === 'file') return reference;
+  if (kind === 'exec') return `exec:${splitWords(rest)?.[0] ?? ''}`;
+  if (kind !== 'env' && kind !== 'vault') return 'its reference';
+  return `${kind}:${rest.split('/').map(nameText).join('/')}`;
 }
 
-function commandEnvironment({ environment, withheld }: Reading): NodeJS.Dict<string> {
-  const given = [...environment.variables].filter(([name]) => withheld?.has(name) !== true);
-  const env = Object.fromEntries(given.map(([name, { value }]) => [name, value]));
-  // A command written in Node would preload keymux, which would run the command, and so on without end.
-  delete env.NODE_OPTIONS;
-  return env;
-}
-
-function commandFault(error: unknown, timeoutMs: number): string {
-  const code = systemCodeOf(error);
-  if (code === 'ENOENT') return 'the program was not found';
-  if (code === 'ETIMEDOUT') return `it did not end within ${timeoutMs / 1_000} s`;
-  if (code === 'ENOBUFS') return 'it printed more than 64 KiB';
-  const status: unknown = error instanceof Error && 'status' in error ? error.status : undefined;
-  return typeof status === 'number' ? `it ended with exit code ${status}` : `it could not be run (${code})`;
-}
-
-/** Words of a command line: blanks separate, quotes hold together, a backslash takes the next character as it is. */
-export function splitWords(command: string): string[] | undefined {
-  const words: string[] = [];
-  const token = /\s+|'([^']*)'|"((?:[^"\\]|\\[^])*)"|\\([^])|([^\s'"\\]+)/gy;
-  let word: string | undefined;
-  while (token.lastIndex < command.length) {
-    const match = token.exec(command);
-    if (match === null) return undefined;
-    const [whole, single, double, escaped, plain] = match;
-    const text = single ?? double?.replaceAll(/\\(["\\])/g, '$1') ?? escaped ?? plain;
-    if (text !== undefined) word = (word ?? '') + text;
-    else if (whole !== '' && word !== undefined) {
-      words.push(word);
-      word = undefined;
-    }
-  }
-  if (word !== undefined) words.push(word);
-  return words;
-}
-
-function unreadableKey(reference: string, keyId: string, reason: string): KeymuxError {
+export function unreadableKey(
+  stated: string,
+  keyId: string,
+  reason: string,
+  cause?: KeymuxError,
+): KeymuxError {
+  const reference = shownReference(stated);
   return new KeymuxError(
-    'KEYMUX_SECRET_UNREADABLE',
-    `The key ${keyId} (${reference}) is left out: ${reason}.`,
-    { fix: `Make ${reference} give the key, or remove the entry.` },
+    cause?.code ?? 'KEYMUX_SECRET_UNREADABLE',
+    `The key ${keyId} (${reference}) is left out: ${sentence(reason)}`,
+    { fix: cause?.fix ?? `Make ${reference} give the key, or remove the entry.` },
   );
 }
 
-function unreadableSetting(reference: string, option: string, reason: string): KeymuxError {
-  return new KeymuxError('KEYMUX_SECRET_UNREADABLE', `${option} (${reference}) cannot be read: ${reason}.`, {
-    fix: `Make ${reference} give the value of ${option}.`,
-  });
+function unreadableSetting(stated: string, option: string, reason: string, cause?: KeymuxError): KeymuxError {
+  const reference = shownReference(stated);
+  return new KeymuxError(
+    cause?.code ?? 'KEYMUX_SECRET_UNREADABLE',
+    `${option} (${reference}) cannot be read: ${sentence(reason)}`,
+    { fix: cause?.fix ?? `Make ${reference} give the value of ${option}.` },
+  );
+}
+
+function sentence(reason: string): string {
+  return reason.endsWith('.') ? reason : `${reason}.`;
 }

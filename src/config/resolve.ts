@@ -1,4 +1,5 @@
 import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { KeymuxError } from '../core/errors.js';
 import { DEFAULT_HEALTH_CHECK_INTERVAL_MS, type ProviderDefinition } from '../core/provider.js';
 import { alertProblems, defineAlerts } from './alert-definition.js';
@@ -8,6 +9,7 @@ import {
   readEnvironmentSettings,
   translateApiManagement,
 } from './api-management.js';
+import { auditOf } from './audit-definition.js';
 import type { Catalogue, Configuration, ServiceDefinition, TemplateTest } from './configuration.js';
 import { collectCredentials, withheldNames } from './credentials.js';
 import { KeyFinder } from './discovery.js';
@@ -18,12 +20,15 @@ import type {
   FileProvider,
   FileService,
 } from './file-content.js';
-import { findConfigurationFile } from './file-search.js';
+import { locateConfigurationFile } from './file-search.js';
+import { notAllowed } from './not-allowed.js';
 import { invalidFile } from './problems.js';
 import { probeProblems } from './probe-problems.js';
 import { defineProvider } from './provider-definition.js';
 import { rewriteProblems } from './rewrite-problems.js';
+import type { SecretReader } from './secure-config-manager.js';
 import { defineStore } from './store-definition.js';
+import { secretFiles, vaultOf, withoutVaultKey } from './vault-definition.js';
 
 export interface ConfigurationInput {
   /** The environment before anything was intercepted. */
@@ -38,12 +43,19 @@ export interface ConfigurationInput {
   readonly file?: ConfigurationFile | false;
   /** Where the search ends. Default: the user's home directory. */
   readonly home?: string;
+  /** Where the user's state is kept; absolute. Default: the place that Linux has for it. */
+  readonly stateFolder?: string;
+  /** Whether the user has allowed a file that was found, with this content (`AllowedFiles`). Default: none is. */
+  readonly isAllowed?: (path: string, digest: string) => boolean;
+  /** Reads keys. Default: each is read anew, and there are no registered sources. */
+  readonly secrets?: SecretReader;
 }
 
 /**
  * The whole configuration, from the environment, `.env`, the configuration file and the catalogue. Synchronous; loads
  * no parser by itself. A key that cannot be read is left out with a note, so that the others still work.
- * @throws `KEYMUX_CONFIG_INVALID`, `KEYMUX_CONFIG_UNREADABLE`; `KEYMUX_USAGE` if a file was found and `readFile` is absent
+ * @throws `KEYMUX_CONFIG_INVALID`, `KEYMUX_CONFIG_UNREADABLE`, `KEYMUX_CONFIG_NOT_ALLOWED`; `KEYMUX_USAGE` if a file was
+ * found and `readFile` is absent
  */
 export function resolveConfiguration(input: ConfigurationInput): Configuration {
   const environment = readEnvironment(input.env, input.cwd);
@@ -64,7 +76,8 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
   ];
   if (file !== undefined && problems.length > 0)
     throw invalidFile(file.path ?? file.name, problems, file.positionOf);
-  const finder = new KeyFinder(environment, definitions.values());
+  const vault = vaultOf(file);
+  const finder = new KeyFinder(withoutVaultKey(environment, vault), definitions.values());
   const wanted = new Set([
     ...stated.keys(),
     ...[...declared.values()].flatMap((service) => service.providers),
@@ -78,9 +91,18 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     finder,
     isTemplateValue: input.isTemplateValue,
     catalogue: input.catalogue,
+    vault,
+    secrets: input.secrets,
   });
   const withheld = withheldNames({ definitions, finder });
-  const { store, notes: storeNotes } = defineStore({ file, managed, environment, cwd: input.cwd, withheld });
+  const { store, notes: storeNotes } = defineStore({
+    file,
+    managed,
+    environment,
+    cwd: input.cwd,
+    withheld,
+    vault,
+  });
   const { alerts, notes: alertNotes } = defineAlerts({ file, environment });
   const used = new Set([...wanted, ...credentials.map((credential) => credential.provider)]);
   const providers = new Map([...definitions].filter(([id]) => used.has(id)));
@@ -90,12 +112,20 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     credentials,
     store,
     ...(alerts.length === 0 ? {} : { alerts }),
+    ...(vault === undefined ? {} : { vault }),
+    ...auditOf(file, input.stateFolder ?? join(homedir(), '.local', 'state', 'keymux')),
     healthCheckIntervalMs:
       settings.healthCheckIntervalMs ??
       file?.content.healthCheckIntervalMs ??
       managed.healthCheckIntervalMs ??
       DEFAULT_HEALTH_CHECK_INTERVAL_MS,
-    sources: [...environment.sources, ...(file?.path === undefined ? [] : [file.path])],
+    sources: [
+      ...new Set([
+        ...environment.sources,
+        ...(file?.path === undefined ? [] : [file.path]),
+        ...secretFiles(file, vault),
+      ]),
+    ],
     notes: [
       ...environment.notes,
       ...searchNotes,
@@ -117,10 +147,13 @@ interface FoundConfiguration {
 
 function configurationFileOf(input: ConfigurationInput, environment: Environment): FoundConfiguration {
   if (input.file !== undefined) return { file: input.file === false ? undefined : input.file, notes: [] };
-  const stated = environment.variables.get('KEYMUX_CONFIG')?.value;
-  const { path, notes } = findConfigurationFile({ cwd: input.cwd, home: input.home ?? homedir(), stated });
+  const { path, notes, isTrusted } = locateConfigurationFile(environment, input.cwd, input.home ?? homedir());
   if (path === undefined) return { file: undefined, notes };
-  if (input.readFile !== undefined) return { file: input.readFile(path, input.catalogue), notes };
+  if (input.readFile !== undefined) {
+    const file = input.readFile(path, input.catalogue, input.secrets?.schemes);
+    if (!isTrusted && !isHarmless(file, input)) throw notAllowed(file);
+    return { file, notes };
+  }
   throw new KeymuxError(
     'KEYMUX_USAGE',
     `${path} was found, and no reader for configuration files was passed in.`,
@@ -128,6 +161,14 @@ function configurationFileOf(input: ConfigurationInput, environment: Environment
       fix: 'Pass `readFile`, or `file: false` to do without a configuration file.',
     },
   );
+}
+
+function isHarmless(
+  { demands, path, digest }: ConfigurationFile,
+  { isAllowed }: ConfigurationInput,
+): boolean {
+  if (demands?.length === 0) return true;
+  return path !== undefined && digest !== undefined && isAllowed?.(path, digest) === true;
 }
 
 /** The catalogue in its order, then the providers that only the file has. */

@@ -72,16 +72,25 @@ function isTimeZone(zone: string): boolean {
 const limits = z.array(limit);
 
 const REFERENCE = /^(?:env:[A-Za-z_][A-Za-z0-9_]*|(?:file|exec|vault):\s*\S[^]*)$/;
-const REFERENCE_FAULT =
-  'must say where the key is, never the key itself: `env:NAME`, `file:PATH` or `exec:COMMAND` ' +
-  '(move the key into an environment variable or a file with mode 600; if this file was shared, replace the key)';
+export const REFERENCE_FAULT =
+  'must say where the key is, never the key itself: `env:NAME`, `file:PATH`, `vault:NAME` or `exec:COMMAND` ' +
+  '(move the key into an environment variable or a file with mode 600; if this file was shared, replace the key; ' +
+  'another kind of reference must be registered by the program, as one of its `secretSources`)';
+
+/** Whether a reference can only be read by a source that the program registered, such as `aws-sm:prod/openai`. */
+export function isOfRegisteredKind(reference: string): boolean {
+  return !REFERENCE.test(reference) && SOURCE_REFERENCE.test(reference);
+}
+
+/** What a reference to a registered source looks like. */
+const SOURCE_REFERENCE = /^(?!(?:env|file|exec|vault|keychain):)[a-z][a-z0-9+.-]{0,31}:\S[^]*$/;
 
 const SECRET_FAULT =
-  'must say where the secret is, never the secret itself: `env:NAME`, `file:PATH` or `exec:COMMAND`';
+  'must say where the secret is, never the secret itself: `env:NAME`, `file:PATH`, `vault:NAME` or `exec:COMMAND`';
 
 const key = options({
   id: name,
-  value: matching(REFERENCE, REFERENCE_FAULT),
+  value: text((value) => REFERENCE.test(value) || SOURCE_REFERENCE.test(value), REFERENCE_FAULT),
   priority: leaf<number>((value) => isWhole(value, 0), 'must be a whole number, 0 or above').optional(),
   weight: leaf<number>((value) => isNumber(value) && value > 0, 'must be a number above 0').optional(),
   bucket: name.optional(),
@@ -326,13 +335,16 @@ const store = z.discriminatedUnion('type', [
   redis,
 ]);
 
-const vault = options({
+const vaultOptions = options({
   path: path.optional(),
   key: matching(
     /^(?:env:[A-Za-z_][A-Za-z0-9_]*|(?:file|exec|keychain):\s*\S[^]*)$/,
     'must say where the key of the vault is, never the key itself: `env:NAME`, `file:PATH`, `exec:COMMAND` or `keychain:NAME`',
   ).optional(),
 });
+
+/** `vault:` alone is the one beside the file, with its usual key. */
+const vault = z.preprocess((value) => value ?? {}, vaultOptions);
 
 const audit = options({ path: path.optional(), failClosed: flag.optional() });
 

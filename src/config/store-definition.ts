@@ -1,18 +1,18 @@
 import { resolve } from 'node:path';
-import type { KeymuxError } from '../core/errors.js';
+import { KeymuxError } from '../core/errors.js';
 import { looksLikeRedisAddress, parseRedisAddress } from '../core/redis-address.js';
 import type { RedisAddress } from '../core/redis-address.js';
 import { Secret } from '../core/secret.js';
 import { invalidVariable, type ManagedSettings } from './api-management.js';
-import type { RedisDefinition, RedisTls, StoreDefinition } from './configuration.js';
-import type { Environment } from './environment.js';
+import type { RedisDefinition, RedisTls, StoreDefinition, VaultDefinition } from './configuration.js';
+import { type Environment, isFromEnvFile } from './environment.js';
 import type { ConfigurationFile, FileRedis, FileStore } from './file-content.js';
 import { invalidFile } from './problems.js';
 import { readSetting } from './reference.js';
 
 const VARIABLE = 'KEYMUX_STORE';
 const DEFAULT_PREFIX = 'keymux';
-const REFERENCE = /^(?:env|file|exec):/;
+const REFERENCE = /^(?:env|file|exec|vault):/;
 /** Anything shorter could be found by trying. */
 const SHORTEST_SECRET = 16;
 
@@ -24,6 +24,7 @@ export interface StoreInput {
   readonly cwd: string;
   /** Variables that commands do not get. */
   readonly withheld: ReadonlySet<string>;
+  readonly vault: VaultDefinition | undefined;
 }
 
 interface DefinedStore {
@@ -62,6 +63,7 @@ function storeOfVariable(
     return { store: inFile?.type === 'sqlite' ? inFile : { type: 'sqlite' }, isFromVariable };
   if (!looksLikeRedisAddress(text) && !REFERENCE.test(text))
     throw invalidStoreVariable('is neither `memory`, `sqlite` nor an address of Redis');
+  if (text.startsWith('exec:') && isFromEnvFile(environment, VARIABLE)) throw commandInEnvFile();
   return { store: { ...(inFile?.type === 'redis' ? inFile : {}), type: 'redis', url: text }, isFromVariable };
 }
 
@@ -70,13 +72,23 @@ function invalidStoreVariable(fault: string): KeymuxError {
   return invalidVariable(VARIABLE, fault, fix);
 }
 
+/** A folder that was copied from somewhere may hold a `.env`, which must not run anything. */
+function commandInEnvFile(): KeymuxError {
+  return new KeymuxError('KEYMUX_CONFIG_NOT_ALLOWED', `${VARIABLE} in .env would run a command.`, {
+    fix: `Set ${VARIABLE} in the environment itself, or state \`store:\` in the configuration file.`,
+  });
+}
+
 function complete(stated: StatedStore, input: StoreInput, notes: string[]): StoreDefinition {
   const { store } = stated;
   if (store.type === 'memory') return store;
-  const { whenLost, members } = store;
+  const { whenLost, members, encrypt } = store;
+  if (encrypt === true && input.vault === undefined)
+    throw invalidOption(input, 'encrypt', 'needs a vault, whose key it is sealed with: add `vault:`');
   const manners = {
     ...(whenLost === undefined ? {} : { whenLost }),
     ...(members === undefined ? {} : { members }),
+    ...(encrypt === undefined ? {} : { encrypt }),
   };
   if (store.type === 'redis') return { ...completeRedis(stated, store, input, notes), ...manners };
   const { path } = store;
@@ -151,10 +163,10 @@ function secretOf({ secret: stated }: FileRedis, input: StoreInput, notes: strin
 function read(
   reference: string,
   place: { readonly option: string; readonly folder: string },
-  { environment, withheld }: StoreInput,
+  { environment, withheld, vault }: StoreInput,
   notes: string[],
 ): Secret {
-  const setting = readSetting(reference, { ...place, environment, withheld });
+  const setting = readSetting(reference, { ...place, environment, withheld, vault });
   notes.push(...setting.notes);
   return setting.secret;
 }

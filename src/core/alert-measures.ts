@@ -1,5 +1,7 @@
 /** What a rule is held against: one value for each of its subjects, with the sentence that tells it. */
 import type { AlertKind, AlertRule } from './alert-rules.js';
+import { adviceOn } from './anomaly.js';
+import type { AnomalyKind } from './anomaly.js';
 import { unusualAbove } from './usage-baseline.js';
 
 /** How everything stands at one moment, as far as one process sees it. Times are epoch milliseconds. */
@@ -14,6 +16,7 @@ export interface AlertObservation {
   readonly failovers: readonly Occurrence[];
   readonly exhausted: readonly Occurrence[];
   readonly usage: readonly UsageObservation[];
+  readonly anomalies: readonly AnomalyObservation[];
 }
 
 export interface ServiceObservation {
@@ -68,6 +71,15 @@ export interface UsageObservation {
   readonly usual?: number | undefined;
 }
 
+/** Something unusual that was found. */
+export interface AnomalyObservation {
+  readonly kind: AnomalyKind;
+  /** `provider/key`, the id of a provider, or a service. */
+  readonly subject: string;
+  readonly evidence: string;
+  readonly at: number;
+}
+
 export interface Measurement {
   readonly subject: string;
   /** `unknown`: whatever stood before stands. */
@@ -93,6 +105,7 @@ const MEASURES: Readonly<Record<AlertKind, Measure>> = {
   degraded: measureStore,
   'keys-left': measureKeysLeft,
   'unusual-usage': measureUsage,
+  anomaly: measureAnomalies,
 };
 
 export function measure(rule: AlertRule, observation: AlertObservation): Measurement[] {
@@ -253,6 +266,38 @@ function measureUsage(
         fix: 'Look which program sends them: a loop, a leaked key, or new work. If it is meant, nothing needs doing.',
       };
     });
+}
+
+/** Each is bad for `perMs` after it was found: it is found once, when it begins. */
+function measureAnomalies(
+  { threshold, perMs, kinds, services, providers, keys }: AlertRule,
+  { at, anomalies }: AlertObservation,
+): Measurement[] {
+  const isMeant = services === undefined && providers === undefined && keys === undefined;
+  const found = new Map<string, { readonly latest: AnomalyObservation; readonly count: number }>();
+  for (const latest of anomalies) {
+    const { kind, subject } = latest;
+    const isNamed =
+      isMeant ||
+      services?.includes(subject) === true ||
+      keys?.includes(subject) === true ||
+      providers?.includes(subject.split('/', 1)[0] ?? subject) === true;
+    if (!isNamed || kinds?.includes(kind) === false) continue;
+    const name = `${subject} (${kind})`;
+    const count = (found.get(name)?.count ?? 0) + (latest.at > at - perMs ? 1 : 0);
+    found.set(name, { latest, count });
+  }
+  return [...found].map(([name, { latest, count }]) => ({
+    subject: name,
+    verdict: verdictOf(count > threshold),
+    value: count,
+    threshold,
+    message:
+      count > threshold
+        ? `${latest.subject}: ${latest.evidence}`
+        : `${name}: nothing unusual was found within ${durationText(perMs)}.`,
+    fix: adviceOn(latest.kind),
+  }));
 }
 
 /** Of each service, and of whatever else something happened to. */

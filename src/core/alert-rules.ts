@@ -3,6 +3,7 @@
  * subject, told again from time to time while it lasts, and taken back when it is over. Times are epoch milliseconds.
  */
 import { measure } from './alert-measures.js';
+import type { AnomalyKind } from './anomaly.js';
 import type { AlertObservation, Measurement } from './alert-measures.js';
 
 export const ALERT_KINDS = [
@@ -15,6 +16,7 @@ export const ALERT_KINDS = [
   'degraded',
   'keys-left',
   'unusual-usage',
+  'anomaly',
 ] as const;
 
 export type AlertKind = (typeof ALERT_KINDS)[number];
@@ -32,6 +34,8 @@ export interface AlertRule {
   readonly providers?: readonly string[];
   /** `provider/key`. */
   readonly keys?: readonly string[];
+  /** Of anomalies, only these kinds; absent: all. */
+  readonly kinds?: readonly AnomalyKind[];
   /** It must have lasted so long to be raised, and been well for so long to be taken back. Milliseconds. */
   readonly forMs: number;
   /** The same is not told again before. Milliseconds. */

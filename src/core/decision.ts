@@ -293,6 +293,7 @@ export function factOf(subject: Subject, { kind }: Obstacle, standing: Standing,
   const who: Who = kind.startsWith('provider') ? 'provider' : kind.startsWith('bucket') ? 'bucket' : 'key';
   if (kind === 'disabled')
     return { subject: names.key, source: 'person', ...testimony(subject.witnesses.ofDisabling(now), now) };
+  if (kind === 'expired') return { subject: names.key, source: 'person' };
   if (kind === 'no-permits') {
     const witness = subject.witnesses.ofShortage(now);
     return { subject: names.bucket, source: witness?.source ?? 'counted', ...testimony(witness, now) };

@@ -50,6 +50,8 @@ export type StrategyName = keyof typeof strategies;
 /** All that decides whether a credential may be used now. */
 export interface Standing {
   readonly disabled: boolean;
+  /** From then on it is not used. Epoch milliseconds; absent where no end is planned. */
+  readonly expiresAt?: number;
   readonly key: Health;
   readonly bucket: Health;
   readonly provider: Health;
@@ -71,6 +73,7 @@ export interface Standing {
 export interface Obstacle {
   readonly kind:
     | 'disabled'
+    | 'expired'
     | 'key-resting'
     | 'bucket-resting'
     | 'provider-resting'
@@ -88,6 +91,9 @@ export interface Obstacle {
 /** What stands in the way of using it at all, the slow start aside. */
 export function obstacleOf(standing: Standing, now: number): Obstacle | undefined {
   if (standing.disabled) return { kind: 'disabled', because: 'disabled by a person' };
+  if (standing.expiresAt !== undefined && now >= standing.expiresAt) {
+    return { kind: 'expired', because: `expired as planned, ${new Date(standing.expiresAt).toISOString()}` };
+  }
   const resting =
     restingObstacle('key-resting', standing.key, now) ??
     restingObstacle('bucket-resting', standing.bucket, now) ??

@@ -4,6 +4,7 @@ import { KeymuxError } from '../core/errors.js';
 import { Secret } from '../core/secret.js';
 import type { KeySnapshot } from '../manager/inspection.js';
 import type { KeyManager } from '../manager/key-manager.js';
+import type { Caller } from './access.js';
 import { ApiRefusal } from './api-refusal.js';
 import { route } from './api-route.js';
 import type { ApiRoute } from './api-route.js';
@@ -32,9 +33,9 @@ const actions = (Object.keys(ACTIONS) as (keyof typeof ACTIONS)[]).map((action) 
     params: keyParams,
     answer: keySchema,
     refusals: [404],
-    work: ({ params }, { manager }) => {
+    work: ({ params }, { manager }, caller) => {
       const id = `${params.provider}/${params.id}`;
-      manager[action](id);
+      manager[action](id, administeredBy(caller));
       return keyOf(manager, id);
     },
   }),
@@ -50,10 +51,11 @@ const addKey = route({
   body: newKeySchema,
   answer: addedSchema,
   refusals: [409, 422],
-  work: ({ body }, { manager }) => {
+  work: ({ body }, { manager }, caller) => {
     refuseTaken(manager, body);
     const { secret, ...rest } = withoutAbsent(body);
-    const id = manager.addKey({ ...rest, ...(secret === undefined ? {} : { secret: new Secret(secret) }) });
+    const key = { ...rest, ...(secret === undefined ? {} : { secret: new Secret(secret) }) };
+    const id = manager.addKey(key, administeredBy(caller));
     return { key: keyOf(manager, id), keptIn: 'memory' as const };
   },
 });
@@ -69,7 +71,8 @@ const retireKey = route({
   params: keyParams,
   answer: retiringSchema,
   refusals: [404],
-  work: ({ params }, { manager }) => manager.retireKey(`${params.provider}/${params.id}`),
+  work: ({ params }, { manager }, caller) =>
+    manager.retireKey(`${params.provider}/${params.id}`, administeredBy(caller)),
 });
 
 const reload = route({
@@ -80,14 +83,18 @@ const reload = route({
   summary: 'Read environment file and configuration anew. A faulty one changes nothing.',
   answer: reloadSchema,
   refusals: [422],
-  work: (_, { manager }) => {
-    manager.reload();
+  work: (_, { manager }, caller) => {
+    manager.reload(administeredBy(caller));
     const { keys, services, notes } = manager.inspect();
     return { keys: keys.length, services: services.length, notes };
   },
 });
 
 export const CHANGE_ROUTES: readonly ApiRoute[] = [...actions, addKey, retireKey, reload];
+
+function administeredBy({ name }: Caller): { readonly by: string } {
+  return { by: `gateway token ${name}` };
+}
 
 function keyOf(manager: KeyManager, id: string): KeySnapshot {
   const key = manager.inspect().keys.find((one) => one.id === id);

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { KeymuxError } from '../core/errors.js';
 import { fleetReport } from '../manager/fleet-report.js';
 import { usageReport } from '../manager/usage-report.js';
+import { getAudit } from './api-audit-route.js';
 import { ApiRefusal } from './api-refusal.js';
 import { route } from './api-route.js';
 import type { ApiRoute } from './api-route.js';
@@ -192,4 +193,5 @@ export const READ_ROUTES: readonly ApiRoute[] = [
   getHistory,
   getUsage,
   getFleet,
+  getAudit,
 ];

@@ -1,7 +1,8 @@
 /** What the API answers where it does not do what was asked. */
-import * as z from 'zod';
 import type { ErrorCode } from '../core/errors.js';
 import { KeymuxError } from '../core/errors.js';
+import { errorBody } from './error-body.js';
+import type { ErrorBody } from './error-body.js';
 
 /** A refusal with a status of its own; other errors get theirs from their code. */
 export class ApiRefusal extends Error {
@@ -17,25 +18,17 @@ export class ApiRefusal extends Error {
   }
 }
 
-export const errorSchema = z.object({
-  error: z
-    .object({
-      code: z.string().describe('Stable; each is explained in docs/troubleshooting.md.'),
-      message: z.string().describe('What happened. Names keys by their id; never holds one.'),
-      fix: z.string().describe('What to do next.'),
-      retryAt: z.number().describe('When waiting helps: until when. Epoch milliseconds.').optional(),
-    })
-    .readonly(),
-});
-
-export type ErrorAnswer = z.infer<typeof errorSchema>;
-
 const STATUS_OF: Readonly<Partial<Record<ErrorCode, number>>> = {
+  KEYMUX_ACCESS_DENIED: 403,
   KEYMUX_CONFIG_INVALID: 422,
+  KEYMUX_CONFIG_NOT_ALLOWED: 422,
   KEYMUX_CONFIG_UNREADABLE: 422,
   KEYMUX_SECRET_UNREADABLE: 422,
+  KEYMUX_VAULT_DAMAGED: 422,
+  KEYMUX_VAULT_LOCKED: 422,
   KEYMUX_TABLE_FULL: 507,
   KEYMUX_NO_USABLE_KEY: 503,
+  KEYMUX_AUDIT_UNAVAILABLE: 503,
   KEYMUX_STORE_UNAVAILABLE: 503,
   KEYMUX_CLOSED: 503,
   KEYMUX_UNKNOWN_KEY: 404,
@@ -46,29 +39,23 @@ const STATUS_OF: Readonly<Partial<Record<ErrorCode, number>>> = {
 export interface FailedAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: ErrorAnswer;
+  readonly body: ErrorBody;
 }
 
 /** Tells nothing of an error that is not ours: its text may hold anything. */
 export function answerOf(error: unknown): FailedAnswer {
   if (error instanceof ApiRefusal) {
-    return { status: error.status, headers: error.headers, body: bodyOf(error.error) };
+    return { status: error.status, headers: error.headers, body: errorBody(error.error) };
   }
   if (error instanceof KeymuxError) {
-    return { status: STATUS_OF[error.code] ?? 500, headers: {}, body: bodyOf(error) };
+    return { status: STATUS_OF[error.code] ?? 500, headers: {}, body: errorBody(error) };
   }
-  const body = {
-    error: {
-      code: 'KEYMUX_INTERNAL',
-      message: 'The gateway could not answer this.',
-      fix: 'This should not have happened: report what was asked.',
-    },
-  };
+  const body = errorBody({
+    code: 'KEYMUX_INTERNAL',
+    message: 'The gateway could not answer this.',
+    fix: 'This should not have happened: report what was asked.',
+  });
   return { status: 500, headers: {}, body };
-}
-
-function bodyOf({ code, message, fix, retryAt }: KeymuxError): ErrorAnswer {
-  return { error: { code, message, fix, ...(retryAt === undefined ? {} : { retryAt }) } };
 }
 
 /** A request that cannot be what was meant. */

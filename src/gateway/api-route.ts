@@ -1,5 +1,6 @@
 /** One route of the API: what it takes, what it answers and what it does. The document is made from the same. */
 import type * as z from 'zod';
+import type { AuditView } from '../manager/audit-view.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Observation } from '../manager/observation.js';
 import type { Caller } from './access.js';
@@ -7,6 +8,8 @@ import type { Caller } from './access.js';
 export interface ApiContext {
   readonly manager: KeyManager;
   readonly observation: Observation;
+  /** Absent where no audit trail is kept. */
+  readonly audit?: AuditView | undefined;
 }
 
 interface Input<Params, Query, Body> {

@@ -29,6 +29,10 @@ const limit = z
     requests: z.number(),
     perMs: z.number().describe('Length of the window. Milliseconds.'),
     stated: z.number().describe('The lower limit in force, where the provider stated one.').optional(),
+    left: z
+      .number()
+      .describe('Requests that this window still lets through; absent where this process does not know.')
+      .optional(),
   })
   .readonly();
 
@@ -44,10 +48,20 @@ export const keySchema = z
     bucket: z.string(),
     bucketSource: z.enum(['own', 'declared', 'learnt']),
     foundIn: z.string().describe('Where the key was found, such as `env:ACME_API_KEY`.'),
-    state: z.enum(['ready', 'unproven', 'returning', 'resting', 'rejected', 'out-of-permits', 'disabled']),
+    state: z.enum([
+      'ready',
+      'unproven',
+      'returning',
+      'resting',
+      'rejected',
+      'out-of-permits',
+      'disabled',
+      'expired',
+    ]),
     reason: z.string().optional(),
     until: at.optional(),
     source: source.optional(),
+    expiresAt: at.describe('From then on it is not used; absent where no end is planned.').optional(),
     uses: count,
     failures: count,
     inFlight: count,
@@ -274,6 +288,38 @@ export const fleetSchema = z.object({
     .array(z.object({ bucket: z.string(), permits: z.number(), leases: z.number() }).readonly())
     .readonly()
     .describe('Permits that are leased and not settled yet.'),
+});
+
+export const auditSchema = z.object({
+  records: z
+    .array(
+      z
+        .object({
+          file: z.string(),
+          seq: count,
+          at,
+          type: z.string(),
+          data: z.record(z.string(), z.unknown()).readonly(),
+          prev: z.string(),
+          hash: z.string(),
+        })
+        .readonly(),
+    )
+    .readonly(),
+  verdict: z
+    .object({
+      ok: z.boolean(),
+      folder: z.string(),
+      files: count,
+      records: count,
+      faults: z
+        .array(z.object({ file: z.string(), line: count.optional(), why: z.string() }).readonly())
+        .readonly()
+        .describe('The first one is what to look at.'),
+      unproven: z.array(z.string()).readonly().describe('What this check cannot say.'),
+    })
+    .readonly()
+    .optional(),
 });
 
 export const reloadSchema = z.object({ keys: count, services: count, notes: z.array(z.string()).readonly() });

@@ -26,7 +26,6 @@ interface Match {
 export async function answerApi(own: OwnRequest, context: ApiContext): Promise<ApiAnswer> {
   const { route, params } = findRoute(own.request, own.target.path);
   demandRole(own.caller, route.role);
-  if (route.method !== 'GET') refuseOtherSites(own.request);
   const query = Object.fromEntries(own.target.query);
   const input = {
     params: parsed(route.params, params, 'path'),
@@ -40,14 +39,18 @@ export async function answerApi(own: OwnRequest, context: ApiContext): Promise<A
 export function demandRole(caller: Caller, role: Exclude<Role, 'use'>): void {
   if (caller.roles.has(role) || caller.roles.has('admin')) return;
   if (caller.roles.size === 0) {
-    const error = new KeymuxError('KEYMUX_USAGE', 'This needs a token.', {
+    const error = new KeymuxError('KEYMUX_ACCESS_DENIED', 'This needs a token.', {
       fix: 'Send `Authorization: Bearer TOKEN`; `keymux serve` says where its tokens are.',
     });
     throw new ApiRefusal(401, error, { 'www-authenticate': 'Bearer realm="keymux"' });
   }
-  const error = new KeymuxError('KEYMUX_USAGE', `The token "${caller.name}" has not the role ${role}.`, {
-    fix: `Use a token with the role ${role}.`,
-  });
+  const error = new KeymuxError(
+    'KEYMUX_ACCESS_DENIED',
+    `The token "${caller.name}" has not the role ${role}.`,
+    {
+      fix: `Use a token with the role ${role}.`,
+    },
+  );
   throw new ApiRefusal(403, error);
 }
 
@@ -116,29 +119,12 @@ function refuseQuery(query: Readonly<Record<string, string>>): object {
   throw badRequest('This takes nothing behind `?`.', 'Leave the query out.');
 }
 
-/** A page of another site may make a browser send a request, though it cannot read the answer. */
-function refuseOtherSites({ headers }: IncomingMessage): void {
-  const site = headers['sec-fetch-site'];
-  const { origin, host } = headers;
-  const isOther = site !== undefined && site !== 'same-origin' && site !== 'none';
-  const isForeign = origin !== undefined && hostOf(origin) !== host;
-  if (!isOther && !isForeign) return;
-  const error = new KeymuxError('KEYMUX_USAGE', 'Another site made the browser send this.', {
-    fix: 'Use the dashboard of the gateway itself, or a program.',
-  });
-  throw new ApiRefusal(403, error);
-}
-
-function hostOf(origin: string): string | undefined {
-  return URL.canParse(origin) ? new URL(origin).host : undefined;
-}
-
 /** A key in the open must not have crossed a network in the open. */
 function refuseOpenSecret({ socket }: IncomingMessage, body: unknown): void {
   if (typeof body !== 'object' || body === null || !('secret' in body)) return;
   const isLoopback = /^(?:127\.|::1$|::ffff:127\.)/.test(socket.remoteAddress ?? '');
   if (isLoopback || 'encrypted' in socket) return;
-  const error = new KeymuxError('KEYMUX_USAGE', 'A key was sent over a network in the open.', {
+  const error = new KeymuxError('KEYMUX_ACCESS_DENIED', 'A key was sent over a network in the open.', {
     fix: 'Replace that key, and add the new one by reference (`file:PATH`), over TLS, or on this machine.',
   });
   throw new ApiRefusal(403, error);

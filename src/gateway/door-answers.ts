@@ -12,13 +12,14 @@ const LINGER_MS = 2_000;
 
 export function answerOfFault({ status, message, fix }: RequestFault): FailureAnswer {
   const allow = status === 405 ? { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' } : {};
-  return failureAnswer(status, new KeymuxError('KEYMUX_USAGE', message, { fix }), allow);
+  const code = status === 403 ? 'KEYMUX_ACCESS_DENIED' : 'KEYMUX_USAGE';
+  return failureAnswer(status, new KeymuxError(code, message, { fix }), allow);
 }
 
 /** The same whether there was no token, a wrong one or one that is gone. */
 export const UNKNOWN_CALLER = failureAnswer(
   401,
-  new KeymuxError('KEYMUX_USAGE', 'This needs a token of the gateway.', {
+  new KeymuxError('KEYMUX_ACCESS_DENIED', 'This needs a token of the gateway.', {
     fix: 'Send it where your client sends the API key, such as `Authorization: Bearer TOKEN`; `keymux serve` says where its tokens are.',
   }),
   { 'www-authenticate': 'Bearer realm="keymux"' },
@@ -26,7 +27,7 @@ export const UNKNOWN_CALLER = failureAnswer(
 
 export const FORBIDDEN = failureAnswer(
   403,
-  new KeymuxError('KEYMUX_USAGE', 'This token may not send requests here.', {
+  new KeymuxError('KEYMUX_ACCESS_DENIED', 'This token may not send requests here.', {
     fix: 'Use a token with the role `use`, or the virtual key of this very provider.',
   }),
 );
@@ -103,18 +104,8 @@ export function answerOfParserError(code: string | undefined): FailureAnswer {
   const [status, message, fix] =
     code === 'HPE_HEADER_OVERFLOW'
       ? ([431, 'The head of the request is too long.', 'Send fewer or shorter headers.'] as const)
-      : code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW'
-        ? ([
-            413,
-            'The chunks of the request hold too much besides.',
-            'Send chunks without extensions.',
-          ] as const)
-        : code === 'ERR_HTTP_REQUEST_TIMEOUT'
-          ? ([408, 'The request did not come in time.', 'Send it again, without a pause.'] as const)
-          : ([
-              400,
-              'This is no HTTP/1.1 request, or an ambiguous one.',
-              'Send it by an HTTP client.',
-            ] as const);
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ([408, 'The request did not come in time.', 'Send it again, without a pause.'] as const)
+        : ([400, 'This is no HTTP/1.1 request, or an ambiguous one.', 'Send it by an HTTP client.'] as const);
   return failureAnswer(status, new KeymuxError('KEYMUX_USAGE', message, { fix }));
 }

@@ -2,6 +2,7 @@
 import { errors } from 'undici';
 import type { ErrorCode } from '../core/errors.js';
 import { KeymuxError } from '../core/errors.js';
+import { errorBody } from './error-body.js';
 import type { Lease } from '../manager/lease.js';
 import type { Refusal } from '../manager/refusal.js';
 import type { Stall } from '../manager/stall.js';
@@ -30,8 +31,9 @@ export function failureAnswer(
   { code, message, fix }: KeymuxError,
   headers?: Headers,
 ): FailureAnswer {
-  const error = { message: `${message} ${fix}`, type: 'keymux', code, param: null };
-  return { status, headers: { ...NO_RETRY, ...headers }, body: JSON.stringify({ error }) };
+  // Client libraries show the message and nothing else.
+  const body = errorBody({ code, message: `${message} ${fix}`, fix });
+  return { status, headers: { ...NO_RETRY, ...headers }, body: JSON.stringify(body) };
 }
 
 export function answerOfRefusal({ status, headers, body }: Refusal): FailureAnswer {
@@ -60,8 +62,10 @@ export function failureOf(
 ): FailureAnswer {
   if (isStall(code)) return failureAnswer(code === 'too-long' ? 502 : 504, stallError(lease, code), headers);
   const isLate = TIMEOUT_CODE.test(code);
-  const kind = isLate ? 'KEYMUX_TIMEOUT' : 'KEYMUX_ANSWER_INCOMPLETE';
-  const error = (progress === 'unsent' ? unreachable : unanswered)(lease, kind, code);
+  const error =
+    progress === 'unsent'
+      ? unreachable(lease, code)
+      : unanswered(lease, isLate ? 'KEYMUX_TIMEOUT' : 'KEYMUX_ANSWER_INCOMPLETE', code);
   return failureAnswer(isLate ? 504 : 502, error, headers);
 }
 
@@ -69,9 +73,9 @@ function isStall(code: string): code is Stall {
   return Object.hasOwn(STALL_EVIDENCE, code);
 }
 
-function unreachable({ keyId, provider }: Lease, kind: ErrorCode, code: string): KeymuxError {
+function unreachable({ keyId, provider }: Lease, code: string): KeymuxError {
   return new KeymuxError(
-    kind,
+    'KEYMUX_PROVIDER_UNREACHABLE',
     `${provider} could not be reached: ${code} (key ${keyId}). Nothing was sent.`,
     { fix: `Check \`providers.${provider}.baseUrl\` and the network, then send the request again.` },
   );

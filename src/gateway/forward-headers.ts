@@ -1,6 +1,7 @@
 /** What of a request goes on to a provider, and what of its answer comes back. Pure. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AuthPlacement, ProviderDefinition } from '../core/provider.js';
+import { replaceKey } from '../core/written-key.js';
 
 /** Names and values in turn, as `node:http` and undici take them. */
 export type RawHeaders = string[];
@@ -152,9 +153,7 @@ export function answerHeaders(
 
 /** What others may see of a text in which a key may stand. */
 export function withoutKey(text: string, key: string): string {
-  if (text.includes(key)) return withoutKey(text.replaceAll(key, '{key}'), key);
-  const encoded = encodeURIComponent(key);
-  return encoded === key ? text : text.replaceAll(encoded, '{key}');
+  return replaceKey(text, key, '{key}');
 }
 
 /** A subprotocol that carries a key, as in `openai-insecure-api-key.sk-…`. */

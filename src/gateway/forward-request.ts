@@ -89,6 +89,10 @@ export class ForwardedRequest implements AttemptOwner, RequestFacts {
     return this.#placement.path;
   }
 
+  get by(): string | undefined {
+    return this.#target.by === undefined ? undefined : `gateway token ${this.#target.by}`;
+  }
+
   get hasIdempotencyKey(): boolean {
     return this.#request.headers['idempotency-key'] !== undefined;
   }

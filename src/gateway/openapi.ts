@@ -1,6 +1,6 @@
 /** The OpenAPI document of the gateway's API, made from its routes. */
 import * as z from 'zod';
-import { errorSchema } from './api-refusal.js';
+import { errorSchema } from './error-body.js';
 import type { ApiRoute } from './api-route.js';
 import * as schemas from './api-schemas.js';
 
@@ -20,6 +20,7 @@ const NAMED = new Map<z.ZodType, string>([
   [schemas.historySchema, 'History'],
   [schemas.usageSchema, 'Usage'],
   [schemas.fleetSchema, 'Fleet'],
+  [schemas.auditSchema, 'Audit'],
   [schemas.reloadSchema, 'Reloaded'],
   [schemas.addedSchema, 'AddedKey'],
   [schemas.newKeySchema, 'NewKey'],

@@ -1,6 +1,7 @@
 /** What the gateway answers itself, below `/-/`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { KeymuxError } from '../core/errors.js';
+import type { AuditView } from '../manager/audit-view.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Observation } from '../manager/observation.js';
 import type { Caller } from './access.js';
@@ -20,7 +21,10 @@ export interface OwnRequest {
 }
 
 export interface OwnRoutes {
-  /** Answers, whatever happens; roles are its own matter. Never rejects. */
+  /**
+   * Answers, whatever happens; roles are its own matter, but not what a page of another site made a browser send: the
+   * door keeps that out. Never rejects.
+   */
   handle(own: OwnRequest): Promise<void>;
   /** Ends event streams; the server closes after that. */
   close(): void;
@@ -37,6 +41,8 @@ export interface DashboardAsset {
 export interface OwnRoutesOptions {
   readonly manager: KeyManager;
   readonly observation: Observation;
+  /** Absent where no audit trail is kept. */
+  readonly audit?: AuditView | undefined;
   /** Behind `/-/dashboard`: `/` is the page. */
   readonly dashboard: (path: string) => DashboardAsset | undefined;
   /** Of the package. */

@@ -218,6 +218,7 @@ class Door implements GatewayServer {
     const caller = this.#parts.access.callerOf(headers, target);
     if (caller.roles.size === 0) return UNKNOWN_CALLER;
     if (!caller.roles.has('use')) return FORBIDDEN;
+    if (target !== undefined) target.by = caller.name;
     if (target === undefined || this.#mayAsk(caller, target)) return this.isDraining ? DRAINING : undefined;
     return FORBIDDEN;
   }

@@ -10,6 +10,8 @@ export interface ForwardTarget {
   readonly pool: Pool;
   /** Path and query behind the name, beginning with `/`, exactly as sent. */
   readonly path: string;
+  /** Who asks, for the audit trail; set once that is known. */
+  by?: string;
 }
 
 /** Something below `/-/`. */

@@ -82,6 +82,10 @@ export class ForwardedUpgrade implements RequestFacts, Breakable {
     return this.#placement.path;
   }
 
+  get by(): string | undefined {
+    return this.#target.by === undefined ? undefined : `gateway token ${this.#target.by}`;
+  }
+
   get hasIdempotencyKey(): boolean {
     return false;
   }

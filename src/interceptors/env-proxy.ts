@@ -9,6 +9,8 @@
 export interface ManagedName {
   /** The value to answer; undefined answers as if the name were not set. */
   read(): string | undefined;
+  /** Whether there is a value, without handing it out. */
+  isSet(): boolean;
 }
 
 export interface EnvHooks {
@@ -35,7 +37,7 @@ export function createEnvProxy(real: Environment, hooks: EnvHooks): Environment 
   }) as object;
   const isSet = (name: string | symbol): boolean => {
     const managed = names.get(name);
-    return managed === undefined ? name in real : managed.read() !== undefined;
+    return managed === undefined ? name in real : managed.isSet();
   };
   const fixedOf = (name: string | symbol): string | undefined =>
     typeof name === 'string' ? hooks.fixed(name) : undefined;
@@ -68,8 +70,8 @@ export function createEnvProxy(real: Environment, hooks: EnvHooks): Environment 
     ownKeys() {
       const keys = new Set(Reflect.ownKeys(real));
       for (const [name, managed] of names) {
-        if (managed.read() === undefined) keys.delete(name);
-        else keys.add(name);
+        if (managed.isSet()) keys.add(name);
+        else keys.delete(name);
       }
       return [...keys];
     },

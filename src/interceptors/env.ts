@@ -1,5 +1,7 @@
+import type { Accesses } from '../manager/accesses.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import { messageOf } from '../manager/events.js';
+import type { Member } from '../manager/members.js';
 import type { Undo } from '../manager/phases.js';
 import type { Pool } from '../manager/pool.js';
 import { virtualKeysOf } from '../manager/virtual-keys.js';
@@ -84,14 +86,21 @@ class EnvAnswers {
     this.#virtual.restoreAll();
   }
 
-  /** The answer of a name whose cached one is stale. */
-  answerOf(name: string, pool: Pool): string | undefined {
-    if (this.#isBehind) {
-      this.#learn();
-      return this.names.get(name)?.read() ?? this.#real[name];
-    }
+  /** Takes up what the program set meanwhile; what a name then holds, where there was something. */
+  caughtUp(name: string): { readonly value: string | undefined } | undefined {
+    if (!this.#isBehind) return undefined;
+    this.#learn();
+    return { value: this.names.get(name)?.read() ?? this.#real[name] };
+  }
+
+  /** The key of a name whose cached one is stale. */
+  memberOf(pool: Pool): Member | undefined {
     void this.#manager.recovered();
-    return (pool.best() ?? pool.leastBad())?.credential.secret.reveal();
+    return pool.best() ?? pool.leastBad();
+  }
+
+  get accesses(): Accesses {
+    return this.#manager.accesses;
   }
 
   get generation(): number {
@@ -103,7 +112,7 @@ class EnvAnswers {
     this.#isBehind = false;
     if (this.#manager.closed) return;
     try {
-      this.#manager.reload();
+      this.#manager.reload({ by: 'environment' });
     } catch (error) {
       process.emitWarning(`keymux: keys set in process.env could not be read: ${messageOf(error)}`);
     }
@@ -151,6 +160,10 @@ class FixedName implements Answer {
     return this.#text;
   }
 
+  isSet(): boolean {
+    return true;
+  }
+
   forget(): void {}
 }
 
@@ -159,25 +172,48 @@ class AnsweredName implements Answer {
   readonly #name: string;
   readonly #pool: Pool;
   readonly #answers: EnvAnswers;
+  readonly #accesses: Accesses;
   #generation: number | undefined;
   #value: string | undefined;
+  #keyId: string | undefined;
 
   constructor(name: string, pool: Pool, answers: EnvAnswers) {
     this.#name = name;
     this.#pool = pool;
     this.#answers = answers;
+    this.#accesses = answers.accesses;
   }
 
   read(): string | undefined {
+    const value = this.#current();
+    if (!this.#accesses.isActive || value === undefined) return value;
+    if (this.#accesses.refusal !== undefined) return undefined;
+    if (this.#keyId !== undefined)
+      this.#accesses.note({ key: this.#keyId, service: this.#pool.service, way: 'environment' });
+    return value;
+  }
+
+  isSet(): boolean {
+    return this.#current() !== undefined && this.#accesses.refusal === undefined;
+  }
+
+  forget(): void {
+    this.#generation = undefined;
+  }
+
+  #current(): string | undefined {
     const { generation } = this.#answers;
     if (generation !== this.#generation) {
-      this.#value = this.#answers.answerOf(this.#name, this.#pool);
+      this.#lookUp();
       this.#generation = generation;
     }
     return this.#value;
   }
 
-  forget(): void {
-    this.#generation = undefined;
+  #lookUp(): void {
+    const caughtUp = this.#answers.caughtUp(this.#name);
+    const member = caughtUp === undefined ? this.#answers.memberOf(this.#pool) : undefined;
+    this.#keyId = member?.keyId;
+    this.#value = caughtUp === undefined ? member?.credential.secret.reveal() : caughtUp.value;
   }
 }

@@ -177,13 +177,19 @@ export function failedStream(
 
 /** Whoever looks at the stream finds what the application gave. */
 function hideKey(stream: ClientHttp2Stream, originals: ReadonlyMap<string, unknown>): void {
+  const { sentHeaders } = stream;
   const visible = Object.create(null) as Record<string, unknown>;
-  Object.assign(visible, stream.sentHeaders);
+  Object.assign(visible, sentHeaders);
   for (const name of Object.keys(visible)) {
     const original = originals.get(name.toLowerCase());
     if (original !== undefined) visible[name] = original;
   }
   setHidden(stream, 'sentHeaders', visible);
+  // What Node's own property shows, `util.inspect` finds under a symbol.
+  const holder = Object.getOwnPropertySymbols(stream).find(
+    (symbol) => Reflect.get(stream, symbol) === sentHeaders,
+  );
+  if (holder !== undefined) Reflect.set(stream, holder, visible);
 }
 
 /** A stream that was never sent is cancelled because of what happened to its session. */

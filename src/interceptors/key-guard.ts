@@ -20,8 +20,10 @@
  * nothing else is to be asked. A request that passes is then treated as ever: `findKey…` with `keyFinderOf(managed)`
  * finds the virtual key as it finds a captured one.
  */
+import { channel } from 'node:diagnostics_channel';
 import { KeymuxError } from '../core/errors.js';
 import type { AuthPlacement, ProviderDefinition } from '../core/provider.js';
+import { replaceKey } from '../core/written-key.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Lease } from '../manager/lease.js';
 import type { ManagedOrigin } from '../manager/managed-origins.js';
@@ -94,9 +96,9 @@ export class KeyGuard {
     const own = this.#virtual.of(provider.id);
     const target = URL.canParse(location, requestedUrl) ? new URL(location, requestedUrl).origin : undefined;
     if (target !== undefined && provider.origins.includes(target))
-      return own === undefined ? location : withoutKey(location, credential.secret.reveal(), own.text);
+      return own === undefined ? location : replaceKey(location, credential.secret.reveal(), own.text);
     if (target !== undefined && target !== 'null') this.#remember(provider, target);
-    return withoutKey(location, credential.secret.reveal(), '');
+    return replaceKey(location, credential.secret.reveal(), '');
   }
 
   // --- redirects ------------------------------------------------------------------------------------------------
@@ -190,6 +192,7 @@ export class KeyGuard {
         `A virtual key of ${provider} stands in ${place} of a request to ${origin}.${rule}`,
         `Send the key where ${provider} expects it, or state the place in providers.${provider}.auth.`,
       );
+    REFUSED.publish({ provider, origin });
     return refused(
       `A virtual key of ${provider} stands in ${place} of a request to ${origin ?? 'a destination that keymux cannot see'}. It may go to ${origins || 'no origin'} only (mode: virtual).`,
       `Send it to ${provider} alone; if this origin is one of its own, add it to providers.${provider}.origins.`,
@@ -203,6 +206,9 @@ export class KeyGuard {
     );
   }
 }
+
+/** For whoever looks for anomalies: `{ provider, origin }` of each key that was to go elsewhere. */
+const REFUSED = channel('keymux:origin-refused');
 
 function refused(message: string, fix: string): KeymuxError {
   return new KeymuxError('KEYMUX_ORIGIN_REFUSED', `${message} The request was not sent.`, { fix });
@@ -247,10 +253,6 @@ function placeOf(placement: AuthPlacement): string {
     case 'basic':
       return 'basic authorization';
   }
-}
-
-function withoutKey(text: string, key: string, replacement: string): string {
-  return text.replaceAll(key, replacement).replaceAll(encodeURIComponent(key), replacement);
 }
 
 const guards = new WeakMap<KeyManager, KeyGuard>();

@@ -5,8 +5,10 @@ const NETWORK_CODE =
   /^(E[A-Z_]*(CONN|PIPE|TIMEDOUT|NOTFOUND|AGAIN|UNREACH|PROTO)[A-Z_]*|UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT|RES_(?!EXCEEDED)[A-Z_]+)|HPE_[A-Z_]+|ERR_(SSL|TLS|HTTP2)_[A-Z0-9_]+|CERT_[A-Z_]+|[A-Z_]*SELF_SIGNED_CERT[A-Z_]*|UNABLE_TO_[A-Z_]+)$/;
 
 export function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+  if (typeof error !== 'object' || error === null) return undefined;
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  // undici leaves it out for some answers that are no HTTP.
+  return 'name' in error && error.name === 'HTTPParserError' ? 'HPE_INVALID' : undefined;
 }
 
 export function isNetworkFailure(error: unknown): boolean {

@@ -11,6 +11,7 @@ import { bodyVerdict, headVerdict } from '../providers/classification.js';
 import type { ResponseHead } from '../providers/response-head.js';
 import { hasBody } from '../providers/rule-match.js';
 import { whyCut } from '../providers/whole-answer.js';
+import type { Accesses } from './accesses.js';
 import { Blame } from './blame.js';
 import { RequestNote } from './decision-note.js';
 import type { DecisionNote } from './decision-note.js';
@@ -19,7 +20,7 @@ import type { Events, RequestEvent } from './events.js';
 import { Lease } from './lease.js';
 import type { Member } from './members.js';
 import type { Pool, Shut } from './pool.js';
-import { cutRefusal, refusalFor } from './refusal.js';
+import { cutRefusal, refusalFor, unauditedRefusal } from './refusal.js';
 import type { Refusal } from './refusal.js';
 import { isRepeatable } from './repetition.js';
 import { nextRequestNumber, requestIdOf } from './request-ids.js';
@@ -39,6 +40,10 @@ export interface RequestFacts {
    * request that a `Crossing` covers: its answer then says in `x-keymux-provider` who gave it.
    */
   readonly unfit?: ReadonlySet<string>;
+  /** How its key counts as taken. Default: `request`. */
+  readonly way?: 'library';
+  /** Who asks, where that is known, such as `gateway token admin`. Never a secret. */
+  readonly by?: string | undefined;
 }
 
 /** What the adapter does next. */
@@ -83,6 +88,7 @@ export class Exchange {
   readonly #context: AttemptContext;
   readonly #pool: Pool;
   readonly #facts: RequestFacts;
+  readonly #accesses: Accesses | undefined;
   #excluded: ReadonlySet<Member>;
   readonly #number = nextRequestNumber();
   #startedAt = 0;
@@ -101,8 +107,9 @@ export class Exchange {
   #strikes = 0;
   #version: number | undefined;
 
-  constructor(context: AttemptContext, pool: Pool, facts: RequestFacts) {
+  constructor(context: AttemptContext, pool: Pool, facts: RequestFacts, accesses?: Accesses) {
     this.#context = context;
+    this.#accesses = accesses;
     this.#pool = pool;
     this.#facts = facts;
     this.#excluded = membersOf(pool, facts.unfit);
@@ -117,6 +124,10 @@ export class Exchange {
   /** The key for the first attempt, or the refusal that the caller gets. */
   first(): MaybePromise<Lease | Refusal> {
     this.#startedAt = this.#context.now();
+    if (this.#accesses?.refusal !== undefined) {
+      this.#tellEnd('refused');
+      return unauditedRefusal(this.#accesses.refusal);
+    }
     if (this.#context.decisions !== undefined)
       this.#note = new RequestNote(this.#number, this.#pool.service, this.#startedAt, this.#facts.unfit);
     const result = this.#acquire(this.#excluded, this.#startedAt);
@@ -196,11 +207,19 @@ export class Exchange {
     if (result instanceof Lease) {
       result.request = this;
       this.#attempts += 1;
+      if (this.#accesses?.isActive === true) this.#noteAccess(this.#accesses, result);
       this.#patience = result.member.provider.retry;
       return result;
     }
     this.#tellEnd('refused');
     return this.#refuse(result);
+  }
+
+  /** A request that was let in goes on, also where no new one is by now. */
+  #noteAccess(accesses: Accesses, { keyId }: Lease): void {
+    if (accesses.refusal !== undefined) return;
+    const { way = 'request', by } = this.#facts;
+    accesses.note({ key: keyId, service: this.#pool.service, way, by });
   }
 
   /** `undeliverable`: what the caller gets instead of this answer where it cannot be repeated. */
@@ -302,6 +321,7 @@ export class Exchange {
     }
     next.request = this;
     this.#attempts += 1;
+    if (this.#accesses?.isActive === true) this.#noteAccess(this.#accesses, next);
     this.#context.events.emit('failover', {
       requestId: this.requestId,
       service: this.#pool.service,

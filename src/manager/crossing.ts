@@ -2,6 +2,7 @@
 import type { Rewrite } from '../config/configuration.js';
 import { KeymuxError } from '../core/errors.js';
 import type { ProviderDefinition } from '../core/provider.js';
+import { holdsKey } from '../core/written-key.js';
 import {
   crossedPath,
   headersLeftBehind,
@@ -112,8 +113,8 @@ export class ServiceCrossing implements Crossing {
 
 const NOWHERE = { in: 'header', name: 'none' } as const;
 
-/** Whether one of these keys stands anywhere in a text, as it is or as in a URL. */
+/** Whether one of these keys stands anywhere in a text, as it is or as in an address. */
 export function holdsAny(keys: Iterable<string>, text: string): boolean {
-  for (const key of keys) if (text.includes(key) || text.includes(encodeURIComponent(key))) return true;
+  for (const key of keys) if (holdsKey(text, key)) return true;
   return false;
 }

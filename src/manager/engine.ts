@@ -1,6 +1,7 @@
 /** What runs below a `KeyManager`: its parts, put together in six phases and taken apart in reverse. */
 import type { Configuration, WhenLost } from '../config/configuration.js';
-import type { Clock, Logger, MaybePromise, Store, StoreNotice, StoredState } from '../core/ports.js';
+import { SecureConfigManager } from '../config/secure-config-manager.js';
+import type { Clock, MaybePromise, Store, StoreNotice, StoredState } from '../core/ports.js';
 import type { Outcome } from '../core/outcome.js';
 import { shareTable, unshareTable } from '../state/attach.js';
 import { COUNTER } from '../state/layout.js';
@@ -10,6 +11,7 @@ import { Decisions, DEFAULT_DECISIONS } from './decisions.js';
 import { readConfiguration } from './discovery.js';
 import { Events } from './events.js';
 import { ExpiryTimer } from './expiry-timer.js';
+import { ExpiryWatch } from './expiry-watch.js';
 import { KeyDesk } from './key-desk.js';
 import type { Lease } from './lease.js';
 import { LeasesOut } from './leases-out.js';
@@ -25,6 +27,7 @@ import { PhaseRunner } from './phases.js';
 import { leavePlace } from './places.js';
 import { onProcessExit } from './process-exit.js';
 import type { PoolContext } from './pool.js';
+import { redactedLogger, STDERR_LOGGER } from './redacted-logger.js';
 import { Roster } from './roster.js';
 import { BucketMoves } from './shared-buckets.js';
 import { chooseStore, fingerprintKeyFor } from './store-choice.js';
@@ -62,9 +65,16 @@ export class Engine {
   readonly #phases = new PhaseRunner();
   readonly #notices: Notices;
   readonly #fingerprintKey: () => Uint8Array;
+  /** Reads keys, and tells when one changed. */
+  readonly #secrets: SecureConfigManager;
   readonly #watch = new SourceWatch(() => this.#reloadChanged());
   /** For the soonest deadline of all pools, so that cached choices are renewed without a clock read. */
   readonly #expiry: ExpiryTimer;
+  readonly #expiries = new ExpiryWatch({
+    now: () => this.context.now(),
+    events: this.events,
+    members: () => this.roster.members.values(),
+  });
   #recovery: Promise<void> | 'done' | undefined;
   readonly #leased: LeasedPermits | undefined;
   #hasOpened = false;
@@ -85,8 +95,15 @@ export class Engine {
     this.table = phases.run('data structures', () => seams.table ?? StateTable.create());
     phases.onUndo('data structures', () => this.events.removeAll());
     const now = options.clock ?? (() => this.table.now());
-    this.#notices = new Notices(this.events, options.logger ?? STDERR_LOGGER, now, this.table.fleet);
+    // Until there is a roster no key is known.
+    const logger = redactedLogger(
+      options.logger ?? STDERR_LOGGER,
+      () => (this.roster as Roster | undefined)?.configuration.credentials ?? [],
+    );
+    this.#notices = new Notices(this.events, logger, now, this.table.fleet);
 
+    this.#secrets = phases.run('external dependencies', () => this.#createSecrets(options));
+    phases.onUndo('external dependencies', () => this.#secrets.close());
     const dependencies = phases.run('external dependencies', () => this.#openDependencies(now));
     this.store = dependencies.store;
     this.#fingerprintKey = dependencies.fingerprintKey;
@@ -207,18 +224,23 @@ export class Engine {
 
   /** Reads the configuration anew; a faulty one throws and changes nothing. */
   reload(): void {
-    this.#takeUpEverywhere(this.desk.over(readConfiguration(this.#options)));
+    this.#takeUpEverywhere(this.desk.over(this.#read()));
   }
 
   #adopt(configuration: Configuration): void {
     if (this.#seams.shareWithThreads === true) {
       shareTable(this.table, toPortable(configuration));
     }
+    const { members: before } = this.roster;
     this.roster.adopt(configuration);
+    this.desk.follow(before);
     this.#moves.follow(this.roster, this.owners, { ...this.context, events: this.events });
     this.#monitor.regroup();
     this.#watch.follow(configuration.sources);
-    if (this.#recovery === 'done') this.sync.track(this.roster.members.values());
+    if (this.#recovery === 'done') {
+      this.sync.track(this.roster.members.values());
+      if (this.#seams.table === undefined) this.#expiries.start();
+    }
   }
 
   /** Keys were found to have one owner, here or elsewhere; what runs now is over before their buckets are joined. */
@@ -267,11 +289,25 @@ export class Engine {
     store: Store;
     fingerprintKey: () => Uint8Array;
   } {
-    const configuration = this.#seams.configuration ?? readConfiguration(this.#options);
+    const configuration = this.#seams.configuration ?? this.#read();
     const onNotice = (notice: StoreNotice): void => this.#notices.tell(notice);
-    const store = this.#options.store ?? chooseStore(configuration.store, { now, onNotice });
+    const { store: given, env = process.env, cwd = process.cwd() } = this.#options;
+    const access = { vault: configuration.vault, env, cwd };
+    const store = given ?? chooseStore(configuration.store, { now, onNotice }, access);
     const fingerprintKey = once(() => fingerprintKeyFor(store, configuration.store, onNotice));
     return { configuration, store, fingerprintKey };
+  }
+
+  #createSecrets({ secretSources = [] }: KeyManagerOptions): SecureConfigManager {
+    return new SecureConfigManager({
+      sources: secretSources,
+      onChange: () => this.#reloadChanged(),
+      onTrouble: (error) => this.#notices.trouble(error),
+    });
+  }
+
+  #read(): Configuration {
+    return this.#secrets.reading(() => readConfiguration(this.#options, this.#secrets));
   }
 
   #createContext(): PoolContext {
@@ -341,7 +377,10 @@ export class Engine {
     this.#recovery = 'done';
     if (this.#isClosed) return;
     this.#phases.run('background services', () => this.#startServices());
-    this.#resolveReady();
+    // Keys of sources that take their time are there then; each source has a deadline.
+    const settled = this.#secrets.settled();
+    if (settled === undefined) this.#resolveReady();
+    else void settled.then(() => this.#resolveReady());
     this.roster.wake();
   }
 
@@ -360,6 +399,8 @@ export class Engine {
     if (this.#seams.table === undefined) {
       this.#watch.start();
       this.#phases.onUndo('background services', () => this.#watch.stop());
+      this.#expiries.start();
+      this.#phases.onUndo('background services', () => this.#expiries.stop());
     } else {
       this.#phases.onUndo(
         'background services',
@@ -439,8 +480,3 @@ function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined;
   return () => (made ??= { value: make() }).value;
 }
-
-const STDERR_LOGGER: Logger = {
-  warn: (message) => void process.stderr.write(`${message}\n`),
-  info: () => {},
-};

@@ -35,6 +35,8 @@ export interface KeymuxEvents {
   expiring: ExpiringEvent;
   /** The use of a key is not what it was. */
   anomaly: AnomalyEvent;
+  /** The audit trail cannot be written, or can be again. */
+  audit: AuditEvent;
   /** The configuration was read anew. */
   reloaded: { readonly keys: number; readonly at: number };
   /** One attempt of a request ended: it was judged, or broke off. */
@@ -51,6 +53,13 @@ export interface AdministeredEvent {
   readonly subject?: string;
   /** Who asked for it, as far as known, such as `gateway token 3f2a` or `cli`. Never a secret. */
   readonly by?: string;
+  readonly at: number;
+}
+
+export interface AuditEvent {
+  readonly change: 'unavailable' | 'resumed';
+  readonly message: string;
+  readonly fix: string;
   readonly at: number;
 }
 

@@ -78,10 +78,13 @@ export interface KeySnapshot {
   /** Of this key alone, named in the configuration, or shared since answers name one owner of several keys. */
   readonly bucketSource: BucketSource;
   readonly foundIn: string;
-  readonly state: 'ready' | 'unproven' | 'returning' | 'resting' | 'rejected' | 'out-of-permits' | 'disabled';
+  readonly state:
+    'ready' | 'unproven' | 'returning' | 'resting' | 'rejected' | 'out-of-permits' | 'disabled' | 'expired';
   readonly reason?: string;
   readonly until?: number;
   readonly source?: DeadlineSource;
+  /** From then on it is not used any more; absent where no end is planned. */
+  readonly expiresAt?: number;
   readonly uses: number;
   readonly failures: number;
   readonly inFlight: number;
@@ -98,6 +101,8 @@ export interface LimitSnapshot {
   readonly perMs: number;
   /** The limit in force, where the provider stated a lower one than is configured. */
   readonly stated?: number;
+  /** Requests that this window still lets through, as far as this process knows; absent where it does not. */
+  readonly left?: number;
 }
 
 export interface StatedSnapshot {
@@ -265,21 +270,29 @@ function keySnapshot(
     ...(obstacle === undefined ? {} : { reason: obstacle.because }),
     ...(obstacle?.until === undefined ? {} : { until: obstacle.until }),
     ...(obstacle?.source === undefined ? {} : { source: obstacle.source }),
+    ...(member.credential.expiresAt === undefined ? {} : { expiresAt: member.credential.expiresAt }),
     uses: table.get(key, COUNTER.uses),
     failures: table.get(key, COUNTER.failures),
     inFlight: table.get(key, COUNTER.inFlight),
     latencyMs: table.get(key, COUNTER.latencyUs) / 1_000,
-    limits: limitsOf(member, permits),
+    limits: limitsOf(member, permits, now),
     ...(permitsLeft === undefined ? {} : { permitsLeft }),
     ...statedOf(member, table, now),
   };
 }
 
-function limitsOf({ bucket }: Member, permits: PermitSource): LimitSnapshot[] {
+function limitsOf({ bucket }: Member, permits: PermitSource, now: number): LimitSnapshot[] {
   const inForce = permits.limits(bucket);
+  const leftInWindows = permits.leftInWindows(bucket, now);
   return bucket.windows.map(({ requests, perMs }, index) => {
     const stated = inForce[index] ?? requests;
-    return { requests, perMs, ...(stated === requests ? {} : { stated }) };
+    const left = leftInWindows[index];
+    return {
+      requests,
+      perMs,
+      ...(stated === requests ? {} : { stated }),
+      ...(left === undefined ? {} : { left }),
+    };
   });
 }
 
@@ -294,7 +307,7 @@ function stateOf(
   obstacle: Obstacle | undefined,
   now: number,
 ): KeySnapshot['state'] {
-  if (obstacle?.kind === 'disabled') return 'disabled';
+  if (obstacle?.kind === 'disabled' || obstacle?.kind === 'expired') return obstacle.kind;
   if (obstacle?.kind === 'no-permits') return 'out-of-permits';
   if (obstacle?.until !== undefined) {
     return obstacle.because.startsWith('rejected') ? 'rejected' : 'resting';

@@ -9,7 +9,7 @@ import type { Secret } from '../core/secret.js';
 export interface NewKey {
   readonly provider: string;
   readonly id: string;
-  /** `env:NAME`, `file:PATH` or `exec:COMMAND`; paths start from the working directory of the program. */
+  /** `env:NAME`, `file:PATH`, `vault:NAME` or `exec:COMMAND`; paths start from the working directory of the program. */
   readonly value?: string;
   readonly secret?: Secret;
   /** Lower goes first. Default: after all others of its provider. */

@@ -67,6 +67,15 @@ export class KeyDesk {
     return { id: keyId, inFlight: this.#inFlightOf(member) };
   }
 
+  /** These were in use before the configuration that is in force now; some may have been replaced. */
+  follow(before: ReadonlyMap<string, Member>): void {
+    const { members } = this.#context.roster;
+    for (const [keyId, member] of before) {
+      if (members.get(keyId)?.credential.secret.equals(member.credential.secret) === true) continue;
+      if (this.#inFlightOf(member) > 0) this.#leaving.add(member);
+    }
+  }
+
   /** Those that requests are under way with. */
   retiring(): RetiringKey[] {
     for (const member of this.#leaving) if (this.#inFlightOf(member) === 0) this.#leaving.delete(member);

@@ -6,12 +6,14 @@ import { DEFAULT_SCOPE } from '../core/outcome.js';
 import type { MaybePromise, Store } from '../core/ports.js';
 import { COUNTER } from '../state/layout.js';
 import type { StateTable } from '../state/table.js';
+import { Accesses } from './accesses.js';
+import type { AccessWatch, AccessWay } from './accesses.js';
 import { Exchange } from './attempt.js';
 import type { RequestFacts } from './attempt.js';
 import { keepDecisions, recordOf } from './decision-record.js';
 import type { DecisionsQuery } from './decisions.js';
 import { Engine } from './engine.js';
-import type { EventName, Events, Listener } from './events.js';
+import type { AdministeredEvent, EventName, Events, Listener } from './events.js';
 import { explain, inspect } from './inspection.js';
 import type { Explanation, Snapshot } from './inspection.js';
 import type { NewKey } from './key-changes.js';
@@ -42,6 +44,11 @@ export interface Resolution {
   readonly keyId: string;
 }
 
+/** Who asks for a change, for the audit trail: such as `cli`. Never a secret. */
+export interface AdministrationOptions {
+  readonly by?: string;
+}
+
 const ACQUIRE_TIMEOUT_MS = 30_000;
 
 /**
@@ -51,6 +58,8 @@ const ACQUIRE_TIMEOUT_MS = 30_000;
 export class KeyManager implements AsyncDisposable {
   readonly name: string;
   readonly events: Events;
+  /** Who takes keys. */
+  readonly accesses = new Accesses();
   readonly #options: KeyManagerOptions;
   readonly #engine: Engine;
   #closing: Promise<void> | undefined;
@@ -83,12 +92,16 @@ export class KeyManager implements AsyncDisposable {
    * Throws `KEYMUX_UNKNOWN_SERVICE`, or `KEYMUX_NO_USABLE_KEY` (with `retryAt`) while every key is out.
    */
   getApiKey(service: string): string {
-    return this.#best(service).credential.secret.reveal();
+    const member = this.#best(service);
+    if (this.accesses.isActive) this.#note(service, member, 'library');
+    return member.credential.secret.reveal();
   }
 
   /** As `getApiKey`, with the provider and where to send requests. */
   resolve(service: string): Resolution {
-    const { credential, provider, keyId } = this.#best(service);
+    const member = this.#best(service);
+    if (this.accesses.isActive) this.#note(service, member, 'library');
+    const { credential, provider, keyId } = member;
     return { provider: provider.id, baseUrl: provider.baseUrl, apiKey: credential.secret.reveal(), keyId };
   }
 
@@ -100,13 +113,17 @@ export class KeyManager implements AsyncDisposable {
     const pool = this.poolOf(service);
     refuseWhenAborted(service, options.signal);
     await this.#engine.recovered();
+    if (this.accesses.refusal !== undefined) throw this.accesses.refusal;
     const startedAt = this.now();
     const waitUntil = startedAt + (options.timeoutMs ?? ACQUIRE_TIMEOUT_MS);
     const note = this.#engine.decisions?.beginAlone(service, startedAt);
     const result = await pool.acquire({ excluded: NOBODY, waitUntil, caller: options, note }, startedAt);
     if (this.closed && result instanceof Lease) result.cancel();
     this.#refuseWhenClosed();
-    if (result instanceof Lease) return result;
+    if (result instanceof Lease) {
+      if (this.accesses.isActive) this.#noteOrCancel(service, result);
+      return result;
+    }
     refuseWhenAborted(service, options.signal);
     if (result.busy && this.now() >= waitUntil) {
       throw new KeymuxError('KEYMUX_TIMEOUT', `No key of "${service}" became free in time.`, {
@@ -139,7 +156,11 @@ export class KeyManager implements AsyncDisposable {
   }
 
   /** Records a result by hand. `outcome` is a kind, or all that is known. */
-  report(keyId: string, outcome: OutcomeKind | Outcome, options: { readonly costUsd?: number } = {}): void {
+  report(
+    keyId: string,
+    outcome: OutcomeKind | Outcome,
+    options: AdministrationOptions & { readonly costUsd?: number } = {},
+  ): void {
     const member = this.#memberOf(keyId);
     const full: Outcome =
       typeof outcome === 'string'
@@ -148,42 +169,51 @@ export class KeyManager implements AsyncDisposable {
     this.table.add(member.rows.key, COUNTER.uses, 1);
     this.#engine.verdicts.apply(member, full, seenVersions(member, this.table));
     if (options.costUsd !== undefined) this.#engine.sync.addCost(member.subjects.key, options.costUsd);
+    // A program that tells its own results administers nothing.
+    if (options.by !== undefined) this.#administered('report', options, keyId);
   }
 
   // --- people -------------------------------------------------------------------------------------------------
 
   /** Takes a key out of use until `enable`; survives restarts. */
-  disable(keyId: string): void {
+  disable(keyId: string, options: AdministrationOptions = {}): void {
     this.#setDisabled(keyId, true);
+    this.#administered('disable', options, keyId);
   }
 
-  enable(keyId: string): void {
+  enable(keyId: string, options: AdministrationOptions = {}): void {
     this.#setDisabled(keyId, false);
+    this.#administered('enable', options, keyId);
   }
 
   /** Forgets what is held against a key, its bucket and its provider. */
-  reset(keyId: string): void {
+  reset(keyId: string, options: AdministrationOptions = {}): void {
     this.#engine.verdicts.reset(this.#memberOf(keyId));
     this.#engine.roster.wake();
+    this.#administered('reset', options, keyId);
   }
 
   /**
    * Adds a key until the process ends; the configuration does not learn of it. Returns its `provider/id`.
    * Throws `KEYMUX_USAGE` or `KEYMUX_SECRET_UNREADABLE`.
    */
-  addKey(key: NewKey): string {
+  addKey(key: NewKey, options: AdministrationOptions = {}): string {
     this.#refuseWhenClosed();
     void this.#engine.recovered();
-    return this.#engine.desk.add(key);
+    const keyId = this.#engine.desk.add(key);
+    this.#administered('add-key', options, keyId);
+    return keyId;
   }
 
   /**
    * Gives a key no more requests; those under way with it finish. It stays away until the process ends, or until the
    * configuration gives its id another key.
    */
-  retireKey(keyId: string): RetiringKey {
+  retireKey(keyId: string, options: AdministrationOptions = {}): RetiringKey {
     this.#refuseWhenClosed();
-    return this.#engine.desk.retire(keyId);
+    const retiring = this.#engine.desk.retire(keyId);
+    this.#administered('retire-key', options, keyId);
+    return retiring;
   }
 
   /** Retired keys that requests are still under way with. */
@@ -242,10 +272,11 @@ export class KeyManager implements AsyncDisposable {
    * Reads environment, `.env` and file anew, as happens by itself within seconds when one of the files changes. A
    * faulty configuration throws and changes nothing.
    */
-  reload(): void {
+  reload(options: AdministrationOptions = {}): void {
     this.#refuseWhenClosed();
     void this.#engine.recovered();
     this.#engine.reload();
+    this.#administered('reload', options);
   }
 
   /**
@@ -313,9 +344,14 @@ export class KeyManager implements AsyncDisposable {
     return this.#memberOf(keyId).subjects.key;
   }
 
+  /** Counts who takes keys from now on, until the watch is stopped. */
+  watchAccesses(): AccessWatch {
+    return this.accesses.watch();
+  }
+
   /** Begins a request that may be sent several times. */
   exchange(pool: Pool, facts: RequestFacts): Exchange {
-    return new Exchange(this.#engine.attempts, pool, facts);
+    return new Exchange(this.#engine.attempts, pool, facts, this.accesses);
   }
 
   /** State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`. */
@@ -332,6 +368,28 @@ export class KeyManager implements AsyncDisposable {
     if (member !== undefined) return member;
     const now = this.now();
     throw exhaustedError(pool, pool.shut(NOBODY, false, now), now);
+  }
+
+  #note(service: string, { keyId }: Pick<Member, 'keyId'>, way: AccessWay): void {
+    this.accesses.note({ key: keyId, service, way });
+  }
+
+  #noteOrCancel(service: string, lease: Lease): void {
+    try {
+      this.#note(service, lease, 'library');
+    } catch (error) {
+      lease.cancel();
+      throw error;
+    }
+  }
+
+  #administered(action: AdministeredEvent['action'], { by }: AdministrationOptions, subject?: string): void {
+    this.events.emit('administered', {
+      action,
+      ...(subject === undefined ? {} : { subject }),
+      ...(by === undefined ? {} : { by }),
+      at: this.now(),
+    });
   }
 
   #setDisabled(keyId: string, disabled: boolean): void {

@@ -1,6 +1,6 @@
 import type { Place } from '../core/fair-share.js';
 import { batchTtlMs, leaseSize, mostAhead, nextAhead } from '../core/lease-size.js';
-import { HOLD_MS } from '../core/quota.js';
+import { HOLD_MS, windowStart } from '../core/quota.js';
 import type { LeaseGrant, MaybePromise, Store } from '../core/ports.js';
 import { countAlong, newAccount, noteAnswer, windowsInForce } from './account.js';
 import type { Account, Batch, Waiting } from './account.js';
@@ -75,6 +75,18 @@ export class LeasedPermits implements PermitSource {
   left(bucket: Bucket, now: number): number | undefined {
     const left = this.#accounts.get(bucket.name)?.left;
     return left === undefined || now >= left.knownUntil ? undefined : left.permits;
+  }
+
+  /** What the store said last, for as long as the window may still be the one it spoke of. */
+  leftInWindows(bucket: Bucket, now: number): readonly (number | undefined)[] {
+    const { answer, countsAlong } = this.#accounts.get(bucket.name) ?? {};
+    if (answer === undefined) return [];
+    // What a provider stated lowers the own count; the store goes by the configuration.
+    const own = countsAlong === true ? this.#context.own.leftInWindows(bucket, now) : [];
+    return bucket.windows.map((window, index) => {
+      const left = windowStart(window, now) < answer.at ? answer.left[index] : undefined;
+      return left === undefined ? undefined : Math.min(left, own[index] ?? left);
+    });
   }
 
   adjust(bucket: Bucket, stated: number, perMs: number, now: number): void {

@@ -42,6 +42,7 @@ export async function callRun<T>(
     hasIdempotencyKey: false,
     canReplay: () => true,
     signal: options.signal,
+    way: 'library',
   });
   let lease = leaseOrThrow(await exchange.first());
   for (;;) {

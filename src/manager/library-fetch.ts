@@ -1,4 +1,5 @@
 /** `manager.fetch`: the attempt engine around `fetch`. */
+import { replaceKey } from '../core/written-key.js';
 import { peekText } from '../providers/body-peek.js';
 import { isEventStream } from '../providers/rule-match.js';
 import { keyHeader, prefixOf } from '../providers/translation.js';
@@ -34,6 +35,7 @@ export async function callFetch(
     hasIdempotencyKey: request.headers.has('idempotency-key'),
     canReplay: () => !(init.body instanceof ReadableStream),
     signal: init.signal ?? undefined,
+    way: 'library',
     ...(request.unfit === undefined ? {} : { unfit: request.unfit }),
   });
   const first = await exchange.first();
@@ -241,8 +243,7 @@ export function placeKey(
 
 /** What the application sees, and logs, of a URL in which the key stands. */
 function withoutKey(url: string, member: Member): string {
-  const key = member.credential.secret.reveal();
-  return url.replaceAll(encodeURIComponent(key), '{key}').replaceAll(key, '{key}');
+  return replaceKey(url, member.credential.secret.reveal(), '{key}');
 }
 
 function refusalResponse(refusal: Refusal): Response {

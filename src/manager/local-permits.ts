@@ -73,6 +73,15 @@ export class LocalPermits implements PermitSource {
     }
   }
 
+  leftInWindows(bucket: Bucket, now: number): readonly number[] {
+    if (bucket.windows.length === 0) return [];
+    try {
+      return this.#table.leftInWindows(this.#indexOf(bucket).index, now);
+    } catch {
+      return [];
+    }
+  }
+
   adjust(bucket: Bucket, stated: number, perMs: number, now: number): void {
     if (!bucket.windows.some((window) => window.perMs === perMs)) return;
     this.#table.adjustLimit(this.#indexOf(bucket).index, stated, perMs, now);

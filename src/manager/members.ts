@@ -87,9 +87,11 @@ export class Member {
 }
 
 export function standingOf(member: Member, table: StateTable): Standing {
-  const { rows } = member;
+  const { rows, credential } = member;
+  const { expiresAt } = credential;
   return {
     disabled: table.disabled(rows.key),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
     key: table.health(rows.key),
     bucket: table.health(rows.bucket),
     provider: table.health(rows.provider),

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Configuration } from '../config/configuration.js';
+import type { Configuration, VaultDefinition } from '../config/configuration.js';
 import { defaultBucket } from '../config/discovery.js';
 import { readEnvironment } from '../config/environment.js';
 import { keyFault } from '../config/key-text.js';
@@ -41,7 +41,7 @@ export function credentialOf(
   return {
     id: key.id,
     provider: provider.id,
-    secret: secretOf(key, provider, folder, options),
+    secret: secretOf(key, provider, { folder, vault: configuration.vault, options }),
     priority: key.priority ?? Math.max(0, ...others.map(({ priority }) => priority)) + 1,
     weight: key.weight ?? 1,
     bucket: key.bucket ?? defaultBucket(provider.bucketScope, key.id),
@@ -61,26 +61,32 @@ function providerOf({ provider }: NewKey, configuration: Configuration): Provide
   });
 }
 
+/** What references are read with. */
+interface Reading {
+  readonly folder: string;
+  readonly vault: VaultDefinition | undefined;
+  readonly options: KeyManagerOptions;
+}
+
 function secretOf(
   { id, value, secret }: NewKey,
   provider: ProviderDefinition,
-  folder: string,
-  options: KeyManagerOptions,
+  { folder, vault, options }: Reading,
 ): Secret {
   const keyId = `${provider.id}/${id}`;
   const isTemplate = (text: string): boolean => isTemplateValue(text, catalogue.get(provider.id)?.demoKeys);
   if (value !== undefined && secret === undefined) {
     if (provider.mode === 'virtual' && value.startsWith('env:')) {
       throw new KeymuxError('KEYMUX_USAGE', `${provider.id} is virtual: its keys stand in no variable.`, {
-        fix: 'Use `file:` or `exec:`: whatever runs in the program could read a variable.',
+        fix: 'Use `file:`, `vault:` or `exec:`: whatever runs in the program could read a variable.',
       });
     }
     const environment = readEnvironment(options.env ?? process.env, folder);
-    return readReference(value, { environment, folder, keyId, isTemplateValue: isTemplate }).secret;
+    return readReference(value, { environment, folder, vault, keyId, isTemplateValue: isTemplate }).secret;
   }
   if (secret === undefined || value !== undefined) {
     throw new KeymuxError('KEYMUX_USAGE', `The new key ${keyId} needs either a reference or the key.`, {
-      fix: 'Say where the key is: `env:NAME`, `file:PATH` or `exec:COMMAND`.',
+      fix: 'Say where the key is: `env:NAME`, `file:PATH`, `vault:NAME` or `exec:COMMAND`.',
     });
   }
   const text = secret.reveal();

@@ -1,5 +1,6 @@
 import type { FileContent } from '../config/file-content.js';
 import type { Configuration } from '../config/configuration.js';
+import type { SecretSource } from '../config/secret-source.js';
 import type { Clock, Logger, Random, Store } from '../core/ports.js';
 import type { StateTable } from '../state/table.js';
 import type { KeyManager } from './key-manager.js';
@@ -14,6 +15,8 @@ export interface KeyManagerOptions {
   readonly cwd?: string;
   /** A configuration in the shape of `keymux.config.*`, instead of a file. */
   readonly config?: FileContent | false;
+  /** Read the references that keymux cannot, such as those to the secret manager of a cloud. Default: none. */
+  readonly secretSources?: readonly SecretSource[];
   /** Default: as configured, `sqlite` in the user's state directory. */
   readonly store?: Store;
   /** Epoch milliseconds. Default: the store's clock, which all its members agree on. */

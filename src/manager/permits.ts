@@ -32,6 +32,8 @@ export interface PermitSource {
   take(bucket: Bucket, now: number): MaybePromise<Permit | Shortage>;
   /** Permits left in the tightest window, as far as is known here; undefined where nothing is known. */
   left(bucket: Bucket, now: number): number | undefined;
+  /** The same for each window by itself, in their order; undefined for those of which nothing is known. */
+  leftInWindows(bucket: Bucket, now: number): readonly (number | undefined)[];
   /**
    * The provider states a limit over windows of this length. Where a higher one is configured, the limit in force is
    * lowered at once, and raised again little by little.

@@ -77,7 +77,7 @@ export class Pool {
   /** What was chosen among, until something changes; made anew then, never altered. */
   #view: View = NO_VIEW;
   #generation = -1;
-  /** The soonest deadline of those that are not eligible. */
+  /** The soonest deadline: of a rest, or of a key that expires. */
   #changesAt = Number.POSITIVE_INFINITY;
   /** When the permits of a bucket (by its row) are expected back; the table only says when to look again. */
   readonly #shortages = new Map<number, number>();
@@ -126,13 +126,14 @@ export class Pool {
     return member;
   }
 
-  /** The key that returns first, for callers that must have an answer. */
+  /** The key that returns first, for callers that must have an answer; never one that has expired. */
   leastBad(): Member | undefined {
     const now = this.#context.now();
     let best: Member | undefined;
     let bestUntil = Number.POSITIVE_INFINITY;
     for (const { member } of this.#contenders) {
       const obstacle = obstacleOf(standingOf(member, this.#context.table), now);
+      if (obstacle?.kind === 'expired') continue;
       const until = obstacle === undefined ? now : (obstacle.until ?? Number.MAX_VALUE);
       if (until < bestUntil) [best, bestUntil] = [member, until];
     }
@@ -205,6 +206,8 @@ export class Pool {
       const standing = standingOf(member, table);
       standings.push(standing);
       const obstacle = obstacleOf(standing, now);
+      const { expiresAt } = standing;
+      if (expiresAt !== undefined && now < expiresAt) changesAt = Math.min(changesAt, expiresAt);
       if (obstacle?.until !== undefined) changesAt = Math.min(changesAt, obstacle.until);
       return obstacle === undefined;
     });

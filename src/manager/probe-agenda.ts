@@ -129,12 +129,20 @@ export class ProbeAgenda {
     const { table } = this.#context;
     const ranked = members.map((member) => {
       const rests = table.health(member.rows.key).status === 'resting';
-      return { member, rank: (table.disabled(member.rows.key) ? 2 : 0) + Number(rests) };
+      return { member, rank: (this.#isOut(member) ? 2 : 0) + Number(rests) };
     });
     return ranked.reduce((best, other) => (other.rank < best.rank ? other : best)).member;
   }
 
-  #subjectOf(kind: ProbedKind, { rows }: Member, policy: ProbePolicy): ProbeSubject {
+  /** Whether nobody wants to know of it. */
+  #isOut({ rows, credential }: Member): boolean {
+    return (
+      this.#context.table.disabled(rows.key) || this.#context.now() >= (credential.expiresAt ?? Infinity)
+    );
+  }
+
+  #subjectOf(kind: ProbedKind, member: Member, policy: ProbePolicy): ProbeSubject {
+    const { rows } = member;
     const { table, now, intervalMs } = this.#context;
     const row = rows[kind];
     const moment = now();
@@ -143,7 +151,7 @@ export class ProbeAgenda {
       kind,
       health: table.health(row),
       policy,
-      isDisabled: table.disabled(rows.key),
+      isDisabled: this.#isOut(member),
       hasTraffic: table.get(row, COUNTER.pending) > 0 || moment - lastUsedAt < intervalMs(),
       isProviderOpen: phaseOf(table.health(rows.provider), moment) === 'open',
     };

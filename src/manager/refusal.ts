@@ -68,6 +68,11 @@ export function cutRefusal({ keyId, member }: Lease, evidence: string): Refusal 
   return { status: 502, statusText: STATUS_TEXT[502], headers: NO_RETRY, body: bodyFor(error), error };
 }
 
+/** While no key may be taken, since nobody could tell of it later. */
+export function unauditedRefusal(error: KeymuxError): Refusal {
+  return { status: 503, statusText: STATUS_TEXT[503], headers: NO_RETRY, body: bodyFor(error), error };
+}
+
 function bodyFor(error: KeymuxError): string {
   return JSON.stringify({
     error: { message: `${error.message} ${error.fix}`, type: 'keymux', code: error.code, param: null },

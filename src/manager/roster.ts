@@ -1,4 +1,5 @@
 import type { Configuration, ServiceDefinition } from '../config/configuration.js';
+import { namedText } from '../config/plain-names.js';
 import type { Credential } from '../core/credential.js';
 import { keyIdOf } from '../core/credential.js';
 import { KeymuxError } from '../core/errors.js';
@@ -88,19 +89,23 @@ export class Roster {
     const pool = this.#pools.get(service);
     if (pool !== undefined) return pool;
     const known = [...this.#pools.keys()].join(', ');
-    throw new KeymuxError('KEYMUX_UNKNOWN_SERVICE', `There is no service or provider "${service}".`, {
-      fix:
-        known === ''
-          ? 'Set the key of a provider in the environment, or run `keymux init`.'
-          : `Known: ${known}.`,
-    });
+    throw new KeymuxError(
+      'KEYMUX_UNKNOWN_SERVICE',
+      `There is no service or provider ${namedText(service)}.`,
+      {
+        fix:
+          known === ''
+            ? 'Set the key of a provider in the environment, or run `keymux init`.'
+            : `Known: ${known}.`,
+      },
+    );
   }
 
   /** Throws `KEYMUX_UNKNOWN_KEY`. */
   memberOf(keyId: string): Member {
     const member = this.#members.get(keyId);
     if (member !== undefined) return member;
-    throw new KeymuxError('KEYMUX_UNKNOWN_KEY', `There is no key "${keyId}".`, {
+    throw new KeymuxError('KEYMUX_UNKNOWN_KEY', `There is no key ${namedText(keyId)}.`, {
       fix: `Name it as provider/id. Known: ${[...this.#members.keys()].join(', ') || 'none'}.`,
     });
   }

@@ -1,3 +1,4 @@
+import { type Stats, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
 const LOOK_EVERY_MS = 2_000;
@@ -27,8 +28,9 @@ export class SourceWatch {
     this.#sources = sources;
     this.#seen = new Map();
     if (!this.#isOn || sources.length === 0) return;
+    // At once: whatever is written from now on is a change.
+    this.#seen = new Map(sources.map((path) => [path, stateNow(path)]));
     this.#timer ??= setInterval(() => void this.look(), LOOK_EVERY_MS).unref();
-    void this.look();
   }
 
   stop(): void {
@@ -50,9 +52,22 @@ export class SourceWatch {
 
 async function stateOf(path: string): Promise<string> {
   try {
-    const { ino, size, mtimeMs } = await stat(path);
-    return `${ino} ${size} ${mtimeMs}`;
+    return textOf(await stat(path));
   } catch {
-    return 'unreadable';
+    return UNREADABLE;
   }
+}
+
+function stateNow(path: string): string {
+  try {
+    return textOf(statSync(path));
+  } catch {
+    return UNREADABLE;
+  }
+}
+
+const UNREADABLE = 'unreadable';
+
+function textOf({ ino, size, mtimeMs }: Stats): string {
+  return `${ino} ${size} ${mtimeMs}`;
 }

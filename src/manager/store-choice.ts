@@ -1,9 +1,12 @@
 import { createRequire } from 'node:module';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { StoreDefinition } from '../config/configuration.js';
+import type { StoreDefinition, VaultDefinition } from '../config/configuration.js';
+import { readEnvironment } from '../config/environment.js';
+import { openVault } from '../config/lazy-vault.js';
 import type { Store, StoreOptions } from '../core/ports.js';
 import { createMemoryStore } from '../stores/memory.js';
+import { createSealedStore } from '../stores/sealed-store.js';
 import { stateDirectory } from '../stores/sqlite/state-directory.js';
 import { createSqliteStore } from '../stores/sqlite/store.js';
 
@@ -11,8 +14,31 @@ type RedisStoreModule = typeof import('./redis-store.js');
 
 const require = createRequire(import.meta.url);
 
+/** What opens the vault whose key seals the store. */
+export interface VaultAccess {
+  readonly vault: VaultDefinition | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where `.env` is looked for. */
+  readonly cwd: string;
+}
+
+/**
+ * The store that is configured; sealed where there is a vault, unless `encrypt` is false. What is kept in memory only
+ * needs no seal.
+ * @throws `KEYMUX_VAULT_LOCKED`, `KEYMUX_VAULT_DAMAGED`
+ */
+export function chooseStore(definition: StoreDefinition, options: StoreOptions, access?: VaultAccess): Store {
+  const vault = access?.vault;
+  if (access === undefined || vault === undefined || definition.type === 'memory') {
+    return plainStore(definition, options);
+  }
+  if (definition.encrypt === false) return plainStore(definition, options);
+  const key = openVault(vault, readEnvironment(access.env, access.cwd)).deriveKey('store');
+  return createSealedStore(plainStore(definition, options), key, options.onNotice);
+}
+
 /** The Redis store is loaded where it is configured only, as one CommonJS file that the build makes. */
-export function chooseStore(definition: StoreDefinition, options: StoreOptions): Store {
+function plainStore(definition: StoreDefinition, options: StoreOptions): Store {
   if (definition.type === 'sqlite') {
     return createSqliteStore(definition.path === undefined ? options : { ...options, path: definition.path });
   }

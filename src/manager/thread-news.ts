@@ -4,7 +4,12 @@
  */
 import { BroadcastChannel } from 'node:worker_threads';
 import type { AlertDefinition } from '../config/alert-definition.js';
-import type { Configuration, RedisDefinition, StoreDefinition } from '../config/configuration.js';
+import type {
+  Configuration,
+  RedisDefinition,
+  StoreDefinition,
+  VaultDefinition,
+} from '../config/configuration.js';
 import { readEnvironment } from '../config/environment.js';
 import { readReference } from '../config/reference.js';
 import type { Credential, KeySource } from '../core/credential.js';
@@ -56,7 +61,7 @@ export function fromPortable(portable: PortableConfiguration): Configuration {
   const notes = [...portable.notes];
   const credentials = portable.credentials.flatMap((credential): Credential[] => {
     try {
-      return [{ ...credential, secret: secretOf(credential) }];
+      return [{ ...credential, secret: secretOf(credential, portable.vault) }];
     } catch (error) {
       if (!(error instanceof KeymuxError)) throw error;
       notes.push(`${error.message} ${error.fix}`);
@@ -72,13 +77,13 @@ function fromPortableStore(store: PortableStore): StoreDefinition {
   return { ...open, url: new Secret(url), ...(secret === undefined ? {} : { secret: new Secret(secret) }) };
 }
 
-function secretOf(credential: PortableCredential): Secret {
+function secretOf(credential: PortableCredential, vault: VaultDefinition | undefined): Secret {
   const { secret } = credential;
   if (typeof secret === 'string') return new Secret(secret);
   const environment = readEnvironment(process.env, process.cwd());
   const { reference, folder } = secret;
-  return readReference(reference, { environment, folder, keyId: keyIdOf(credential), isTemplateValue })
-    .secret;
+  const keyId = keyIdOf(credential);
+  return readReference(reference, { environment, folder, vault, keyId, isTemplateValue }).secret;
 }
 
 /** Tells the threads that run already; those to come find the configuration where they find the table. */

@@ -2,6 +2,7 @@
 import type {
   AlertObservation,
   AllowanceObservation,
+  AnomalyObservation,
   KeyObservation,
   ServiceObservation,
   UsageObservation,
@@ -13,9 +14,15 @@ import type { KeySnapshot, Snapshot } from '../manager/inspection.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import { readAllowances } from './alert-allowances.js';
 import { Occurrences } from './alert-occurrences.js';
+import { watchAnomalies } from './anomalies.js';
+import type { AnomalyDetection, AnomalyOptions } from './anomalies.js';
 
 /** What is left of the limits is asked for at every so many looks. */
 const LOOKS_PER_QUESTION = 5;
+/** So many anomalies are remembered. */
+const MOST_ANOMALIES = 1_000;
+/** No rule looks further back. Milliseconds. */
+const LONGEST_MS = 86_400_000;
 
 export class AlertWatch {
   readonly #manager: KeyManager;
@@ -23,9 +30,14 @@ export class AlertWatch {
   #baselines = new Map<string, UsageBaseline>();
   #allowances: readonly AllowanceObservation[] = [];
   #looks = 0;
+  readonly #anomalyOptions: AnomalyOptions;
+  readonly #found: AnomalyObservation[] = [];
+  #detection: AnomalyDetection | undefined;
+  #deafen: (() => void) | undefined;
 
-  constructor(manager: KeyManager) {
+  constructor(manager: KeyManager, anomalyOptions: AnomalyOptions = {}) {
     this.#manager = manager;
+    this.#anomalyOptions = anomalyOptions;
     this.#occurrences = new Occurrences(manager);
   }
 
@@ -50,11 +62,37 @@ export class AlertWatch {
       failovers: this.#occurrences.read('failover', now),
       exhausted: this.#occurrences.read('exhausted', now),
       usage: this.#usage(rules, snapshot, services, now),
+      anomalies: this.#anomalies(rules, now),
     };
   }
 
   close(): void {
     this.#occurrences.close();
+    this.#ignoreAnomalies();
+  }
+
+  /** What finds them runs only while a rule asks for it. */
+  #anomalies(rules: readonly AlertRule[], now: number): readonly AnomalyObservation[] {
+    const isAsked = rules.some(({ when }) => when === 'anomaly');
+    if (!isAsked) this.#ignoreAnomalies();
+    else if (this.#detection === undefined) {
+      // Before the first one is found.
+      this.#deafen = this.#manager.on('anomaly', ({ kind, subject, evidence, at }) => {
+        this.#found.push({ kind, subject, evidence, at });
+        if (this.#found.length > MOST_ANOMALIES) this.#found.shift();
+      });
+      this.#detection = watchAnomalies(this.#manager, this.#anomalyOptions);
+    }
+    const old = this.#found.findIndex(({ at }) => at > now - LONGEST_MS);
+    this.#found.splice(0, old === -1 ? this.#found.length : old);
+    return this.#found;
+  }
+
+  #ignoreAnomalies(): void {
+    this.#deafen?.();
+    void this.#detection?.stop();
+    this.#deafen = undefined;
+    this.#detection = undefined;
   }
 
   #usage(
@@ -113,6 +151,7 @@ function stateOf(state: KeySnapshot['state']): KeyObservation['state'] {
       return state;
     case 'resting':
     case 'out-of-permits':
+    case 'expired':
       return 'out';
   }
 }

@@ -5,6 +5,7 @@ import type { AlertNotice, AlertState } from '../core/alert-rules.js';
 import type { Clock, Logger } from '../core/ports.js';
 import { messageOf } from '../manager/events.js';
 import type { KeyManager } from '../manager/key-manager.js';
+import { loggerOf } from '../manager/redacted-logger.js';
 import { claimRaised, claimRecovered } from './alert-claims.js';
 import { AlertDestinations } from './alert-destinations.js';
 import type { AlertCounts } from './alert-destinations.js';
@@ -68,11 +69,16 @@ class AlertService implements Alerts {
   #latestTrouble = '';
 
   constructor(manager: KeyManager, options: AlertOptions) {
-    const { env = process.env, logger = STDERR_LOGGER, commandDeadlineMs, firstPauseMs } = options;
+    const { env = process.env, commandDeadlineMs, firstPauseMs } = options;
+    const logger = loggerOf(manager, options.logger);
     this.#manager = manager;
     this.#options = options;
     this.#logger = logger;
-    this.#watch = new AlertWatch(manager);
+    this.#watch = new AlertWatch(manager, {
+      env,
+      logger,
+      ...(options.now === undefined ? {} : { now: options.now }),
+    });
     const send: typeof fetch = (input, init) => (options.fetch ?? globalThis.fetch)(input, init);
     this.#destinations = new AlertDestinations({ send, logger, env, commandDeadlineMs, firstPauseMs });
     this.#timer = setInterval(() => this.#tick(), options.lookEveryMs ?? LOOK_EVERY_MS).unref();
@@ -163,8 +169,3 @@ class AlertService implements Alerts {
     this.#destinations.tell(definition, payloadOf(notice, this.#options.dashboardUrl));
   }
 }
-
-const STDERR_LOGGER: Logger = {
-  warn: (message) => void process.stderr.write(`${message}\n`),
-  info: () => {},
-};

@@ -25,6 +25,7 @@ const NAMES = {
   administered: true,
   expiring: true,
   anomaly: true,
+  audit: true,
   exhausted: true,
 } as const satisfies Record<EventName, true>;
 

@@ -52,6 +52,7 @@ class Measures {
       on('recovered', ({ subject }) => sink.count('recoveries', { provider: providerOf(subject) })),
       on('refused-alike', ({ provider, reason }) => sink.count('retractions', { provider, reason })),
       on('probe', ({ subject, outcome }) => sink.count('probes', { provider: providerOf(subject), outcome })),
+      on('anomaly', ({ kind }) => sink.count('anomalies', { kind })),
       on('degraded', () => sink.count('storeLosses', {})),
     ];
   }

@@ -101,6 +101,13 @@ export const COUNTERS = {
     help: 'Health checks that this process made for its fleet.',
     labels: ['provider', 'outcome'],
   },
+  anomalies: {
+    name: 'keymux.anomalies',
+    kind: 'counter',
+    unit: '{anomaly}',
+    help: 'Times that the use of a key was found unusual, by kind.',
+    labels: ['kind'],
+  },
   storeLosses: {
     name: 'keymux.store.losses',
     kind: 'counter',

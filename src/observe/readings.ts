@@ -24,6 +24,7 @@ const STATES = [
   'rejected',
   'out-of-permits',
   'disabled',
+  'expired',
 ] as const satisfies readonly KeySnapshot['state'][];
 const PHASES = ['closed', 'open', 'half-open', 'slow-start'] as const satisfies readonly Phase[];
 const USABLE: ReadonlySet<KeySnapshot['state']> = new Set(['ready', 'unproven', 'returning']);

@@ -53,6 +53,10 @@ export class Buckets {
     return this.#ask(index, (ring) => ring.left(now));
   }
 
+  leftInWindows(index: number, now: number): readonly number[] {
+    return this.#ringOf(index).leftInWindows(now);
+  }
+
   nextAt(index: number, now: number, limits?: readonly number[]): number {
     return this.#ask(index, (ring) => {
       const at = ring.nextAt(now);

@@ -168,6 +168,14 @@ export class Ring {
     return left;
   }
 
+  /** The same for each window by itself; empty if sealed. */
+  leftInWindows(now: number): readonly number[] {
+    const position = this.#openPosition();
+    if (position === undefined) return [];
+    const ticks = this.#ticksOfEra(now);
+    return this.#windows.map((window) => window.left(this.#words, position, window.startTick(now, ticks)));
+  }
+
   /** When a permit may be free, taking what is still under way as counted now; `SEALED` if never. */
   nextAt(now: number): number {
     const position = this.#openPosition();

@@ -302,6 +302,11 @@ export class StateTable {
     return this.#buckets.left(bucket, now);
   }
 
+  /** The same for each window by itself; empty where another thread lays out the bucket anew at this moment. */
+  leftInWindows(bucket: number, now: number): readonly number[] {
+    return this.#buckets.leftInWindows(bucket, now);
+  }
+
   /**
    * The soonest moment at which `take` may succeed. What is under way is taken as counted now, though it is charged
    * later: an estimate to wait by, which `take` then confirms. `limits`: as for `take`; Infinity where one is 0.

@@ -16,7 +16,7 @@ async function spendOne(manager: KeyManager): Promise<void> {
 }
 
 describe('keymux', () => {
-  it('tells its version and its commands, and none of later releases', async () => {
+  it('tells its version and its commands', async () => {
     const project = new Project();
     const { stdout: version } = await project.keymux(['--version']);
     const manifest = json(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
@@ -34,6 +34,10 @@ describe('keymux', () => {
       'why',
       'replay',
       'keys',
+      'vault',
+      'allow',
+      'audit',
+      'scan',
       'doctor',
       'help',
     ]);

@@ -233,7 +233,7 @@ describe('a running gateway', () => {
     const folder = project();
     const env = await gatewayOf(acmeManager());
     const refused = await folder.keymux(['keys', 'list'], { ...env, KEYMUX_GATEWAY_TOKEN: 'use' });
-    expect(refused.code).toBe(2);
+    expect(refused.code).toBe(7);
     expect(refused.stderr).toContain('refused: The token "use" has not the role read.');
   });
 

@@ -59,10 +59,10 @@ describe('statusReport', () => {
     lease.report({ kind: 'success', scope: 'request', executed: 'yes' });
     lease.end();
     const { keys } = await statusReport({ manager, troubles: [] });
-    expect(keys.map(({ id, permitsLeft }) => [id, permitsLeft])).toEqual([
-      ['acme/a', 1],
-      ['acme/b', 1],
-      ['other/free', undefined],
+    expect(keys.map(({ id, permitsLeft, limits }) => [id, permitsLeft, limits])).toEqual([
+      ['acme/a', 1, [{ requests: 2, perMs: 3_600_000, left: 1 }]],
+      ['acme/b', 1, [{ requests: 2, perMs: 3_600_000, left: 1 }]],
+      ['other/free', undefined, []],
     ]);
   });
 

@@ -167,6 +167,24 @@ describe('keyLines', () => {
   });
 });
 
+describe('the limits of a key', () => {
+  const textOf = (limits: KeyStatus['limits']): string => {
+    const [head, line] = keyLines([key('one', { limits })], NOW, plain, Number.POSITIVE_INFINITY);
+    const at = head?.indexOf('limit') ?? 0;
+    return line?.slice(at).split(/ {2,}/)[0] ?? '';
+  };
+
+  it('tell what is left of each where there are several', () => {
+    expect(textOf([{ requests: 5, perMs: 60_000, left: 3 }])).toBe('5/minute');
+    expect(
+      textOf([
+        { requests: 5, perMs: 60_000, left: 3 },
+        { requests: 25, perMs: 86_400_000, stated: 20, left: 0 },
+      ]),
+    ).toBe('3 of 5/minute, 0 of 20/day');
+  });
+});
+
 describe('explanationLines', () => {
   const candidates = [
     {

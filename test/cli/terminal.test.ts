@@ -1,4 +1,4 @@
-import { printError, typed, usesColour } from '#keymux/cli/terminal.js';
+import { hideSecrets, note, printError, typed, usesColour, warn } from '#keymux/cli/terminal.js';
 import { KeymuxError } from '#keymux/core/errors.js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
@@ -35,6 +35,31 @@ describe('printError', () => {
     vi.stubEnv('KEYMUX_DEBUG', '1');
     expect(printed(new Error('failed'))).toContain('    at ');
     expect(printed('a text')).not.toContain('    at ');
+  });
+});
+
+describe('hideSecrets', () => {
+  afterEach(() => {
+    hideSecrets(() => []);
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+  });
+
+  it('takes keys out of all chatter, also those that were added later', () => {
+    vi.stubEnv('KEYMUX_DEBUG', '1');
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const secrets = [{ text: 'canary/one+1', label: 'acme/main' }];
+    hideSecrets(() => secrets);
+    secrets.push({ text: 'canary/two+2', label: 'acme/2' });
+    note('asking http://127.0.0.1/?key=canary/one+1');
+    warn('It said canary%2Ftwo%2B2.', 'Replace canary/two+2.');
+    printError(new Error('Failed to parse URL from http://127.0.0.1/?key=canary%2Fone%2B1'));
+    const said = write.mock.calls.map(([each]) => each).join('');
+    write.mockRestore();
+    expect(said).not.toMatch(/canary/);
+    expect(said).toContain('asking http://127.0.0.1/?key=[keymux:acme/main]\n');
+    expect(said).toContain('[keymux:acme/2]');
+    expect(said).toContain('    at ');
   });
 });
 

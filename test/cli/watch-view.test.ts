@@ -171,6 +171,11 @@ describe('the live view', () => {
     ]);
     expect(barText(keyOf('b', { limits, permitsLeft: 1 }))).toBe('██░░░░░░ 1/5');
     expect(barText(keyOf('b', { limits }))).toBe('');
+    const told = [
+      { requests: 5, perMs: 1_000, left: 4 },
+      { requests: 100, perMs: 60_000, stated: 20, left: 1 },
+    ];
+    expect(barText(keyOf('b', { limits: told, permitsLeft: 1 }))).toBe('█░░░░░░░ 1/20');
   });
 
   it('measures rates over five seconds', async () => {

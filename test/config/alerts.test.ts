@@ -40,6 +40,7 @@ describe('alerts', () => {
     ['degraded', { threshold: 0, perMs: 0, forMs: 10_000 }],
     ['keys-left', { threshold: 1, perMs: 0, forMs: 0 }],
     ['unusual-usage', { threshold: 3, perMs: 300_000, forMs: 0 }],
+    ['anomaly', { threshold: 0, perMs: 3_600_000, forMs: 0 }],
   ])('of the kind %s need nothing but a destination', (when, defaults) => {
     const { rule, log, ...rest } = onlyAlert(resolveContent({ alerts: [{ when, log: true }] }));
     expect(rule).toEqual({ name: when, when, everyMs: 3_600_000, ...defaults });
@@ -73,6 +74,15 @@ alerts:
       folder: configuration.folder,
       log: false,
     });
+  });
+
+  it('of anomalies may be of some kinds only', () => {
+    const { rule } = onlyAlert(
+      resolveYaml(
+        'alerts: [{ when: anomaly, kinds: [hours, outside-use], keys: [finnhub/main], log: true }]',
+      ),
+    );
+    expect(rule).toMatchObject({ when: 'anomaly', kinds: ['hours', 'outside-use'], keys: ['finnhub/main'] });
   });
 
   it('of one kind have names of their own', () => {

@@ -215,19 +215,6 @@ store: { type: sqlite, path: ./state.db }
   });
 
   it.each([
-    ['audit: { path: x }', 'audit is not available in this version (the audit trail)'],
-    [
-      'providers: { finnhub: { keys: [{ id: a, value: "vault:CANARY" }] } }',
-      'providers.finnhub.keys[0].value is not available in this version (the vault)',
-    ],
-  ])('refuses %s, which would have no effect yet', (text, problem) => {
-    const problems = problemsOf(text);
-    expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain(problem);
-    expect(problems[0]).not.toContain('CANARY');
-  });
-
-  it.each([
     [
       'services: { s: { providers: [finhub] } }',
       'services.s.providers[0] names `finhub`, which neither this file nor the catalogue has; did you mean `finnhub`?',

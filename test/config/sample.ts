@@ -57,7 +57,7 @@ export function folderWith(files: Readonly<Record<string, string>> = {}): string
 
 type Environment = Readonly<Record<string, string>>;
 
-/** The configuration of a folder with these files and this environment. */
+/** The configuration of a folder with these files and this environment; its user has allowed what it does. */
 export function resolveIn(
   files: Readonly<Record<string, string>>,
   env: Environment = {},
@@ -71,6 +71,7 @@ export function resolveIn(
     catalogue,
     isTemplateValue,
     readFile: readConfigurationFile,
+    isAllowed: () => true,
   };
   return { ...resolveConfiguration({ ...input, ...more }), folder };
 }

@@ -13,6 +13,7 @@ const NOTHING: AlertObservation = {
   failovers: [],
   exhausted: [],
   usage: [],
+  anomalies: [],
 };
 
 function rule(when: AlertKind, threshold: number, more: Partial<AlertRule> = {}): AlertRule {

@@ -40,6 +40,10 @@ const REQUESTS: Readonly<Record<string, readonly [path: string, status: number, 
   getUsage: [['/api/usage', 200]],
   getCaller: [['/api/caller', 200]],
   getFleet: [['/api/fleet', 200]],
+  getAudit: [
+    ['/api/audit', 404],
+    ['/api/audit?last=0', 400],
+  ],
   disableKey: [['/api/keys/acme/main/disable', 200, { method: 'POST' }]],
   enableKey: [['/api/keys/acme/main/enable', 200, { method: 'POST' }]],
   resetKey: [

@@ -45,12 +45,14 @@ const CONFIG: NonNullable<KeyManagerOptions['config']> = {
   },
 };
 
-export function testManager(config = CONFIG): KeyManager {
+export function testManager(config: Config = CONFIG): KeyManager {
   const env = { ACME: `${CANARY}-1`, OTHER: `${CANARY}-2`, PATHLY: `${CANARY}-3` };
   const manager = new KeyManager({ env, config });
   onTestFinished(() => manager.shutdown());
   return manager;
 }
+
+type Config = NonNullable<KeyManagerOptions['config']>;
 
 interface Forwarded {
   readonly path: string;
@@ -69,8 +71,8 @@ export interface Door {
   onForward: (request: IncomingMessage, response: ServerResponse) => void;
 }
 
-export async function openDoor(options: ListeningOptions = {}): Promise<Door> {
-  const manager = testManager();
+export async function openDoor(options: ListeningOptions = {}, config?: Config): Promise<Door> {
+  const manager = testManager(config);
   const forwarded: Forwarded[] = [];
   const upgraded: string[] = [];
   const callers: Caller[] = [];

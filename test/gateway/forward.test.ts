@@ -85,7 +85,8 @@ describe('a forwarded request', () => {
     });
     const response = await fetch(url + CHAT, chat());
     expect(response.status).toBe(502);
-    const { error } = (await response.json()) as { error: { message: string } };
+    const { error } = (await response.json()) as { error: { code: string; message: string } };
+    expect(error.code).toBe('KEYMUX_PROVIDER_UNREACHABLE');
     expect(error.message).toContain('acme could not be reached: ECONNREFUSED (key acme/');
     expect(response.headers.get('x-keymux-provider')).toBe('acme');
     expect(manager.inspect().keys[0]?.inFlight).toBe(0);

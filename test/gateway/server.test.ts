@@ -1,7 +1,9 @@
 import { createCertificate } from '#keymux/testing/self-signed-certificate.js';
 import { describe, expect, it } from 'vitest';
+import { errorSchema } from '#keymux/gateway/error-body.js';
 import type { Door } from './door.js';
 import { CANARY, RawClient, TOKENS, exchange, openDoor, statusOf } from './door.js';
+import { ownServer } from './own-server.js';
 
 const HOST = 'Host: 127.0.0.1';
 const AUTH = `Authorization: Bearer ${TOKENS.use}`;
@@ -113,6 +115,27 @@ describe('the door of the gateway', () => {
     expect(await refused(door, request('GET /acme/x', ...many))).toBe(431);
   });
 
+  it('cuts off whose chunks hold too much besides', async () => {
+    const door = await openDoor();
+    door.onForward = () => {};
+    const head = request('POST /acme/x', 'Transfer-Encoding: chunked');
+    const client = new RawClient(door.address);
+    client.send(`${head}3;${'x'.repeat(40_000)}\r\nabc\r\n0\r\n\r\n`);
+    await client.closed;
+    expect(door.forwarded).toEqual([]);
+  });
+
+  it('answers who asks for the head alone with no body', async () => {
+    const answer = await exchange(await openDoor(), request('HEAD /nothing/x'));
+    expect(statusOf(answer)).toBe(404);
+    expect(answer).toMatch(/\r\n\r\n$/);
+  });
+
+  it('says what to do where there is no provider at all', async () => {
+    const door = await openDoor({}, { providers: {} });
+    expect(await exchange(door, request('GET /acme/x'))).toContain('run `keymux init`');
+  });
+
   it('keeps what clients may say of a connection', async () => {
     const door = await openDoor();
     const answer = await exchange(door, request('GET /acme/x', 'TE: trailers', 'Connection: TE, close'));
@@ -213,6 +236,32 @@ describe('who may ask', () => {
     const door = await openDoor();
     expect(statusOf(await exchange(door, asking('/-/api/keys', ...headers)))).toBe(403);
     expect(door.callers).toEqual([]);
+  });
+
+  it('lets no form of another site change anything', async () => {
+    const door = await openDoor();
+    const form = [
+      'POST /-/api/reload HTTP/1.1',
+      'Host: 127.0.0.1',
+      'Content-Length: 0',
+      'Connection: close',
+      'Sec-Fetch-Site: cross-site',
+      'Sec-Fetch-Mode: navigate',
+    ];
+    const answer = await exchange(door, `${form.join('\r\n')}\r\n\r\n`);
+    expect(statusOf(answer)).toBe(403);
+    expect(answer).toContain('"code":"KEYMUX_ACCESS_DENIED"');
+    expect(door.callers).toEqual([]);
+  });
+
+  it('refuses who is not known in the shape in which its own routes do', async () => {
+    const door = await openDoor();
+    const answer = await exchange(door, asking('/acme/x'));
+    const body: unknown = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')));
+    expect(errorSchema.parse(body).error.code).toBe('KEYMUX_ACCESS_DENIED');
+    const { ask } = await ownServer();
+    const { json } = await ask('/api/state', { token: 'none' });
+    expect(errorSchema.parse(json).error.code).toBe('KEYMUX_ACCESS_DENIED');
   });
 
   it.each([

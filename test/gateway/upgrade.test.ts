@@ -1,12 +1,15 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import WebSocket from 'ws';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import WebSocket, { WebSocketServer } from 'ws';
 import { ok, refuse, reply, reset, silence, stream } from '#keymux/testing/script.js';
+import { createCertificate } from '#keymux/testing/self-signed-certificate.js';
 import { forwarded, TOKEN, until } from './forwarded.js';
 import type { Forwarded, ForwardedOptions } from './forwarded.js';
 
@@ -169,4 +172,100 @@ describe('a WebSocket', () => {
     expect(text).toMatch(/^HTTP\/1\.1 400 /);
     expect(gateway.seen('acme')).toEqual([]);
   });
+
+  it('may lead to a provider that is reached over TLS', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const server = https.createServer(createCertificate());
+    const sockets = new WebSocketServer({ server });
+    sockets.on('connection', (socket, request) => socket.send(String(request.headers['x-api-key'])));
+    const gateway = await feeds({ 'key-one': {} }, { baseUrl: await originOf(server, 'https') });
+    const socket = open(gateway);
+    const [text] = (await once(socket, 'message')) as [Buffer];
+    expect(text.toString()).toBe('key-one');
+    socket.close();
+    await until(() => gateway.forwarding.size === 0);
+    sockets.close();
+  });
+
+  it('loses nothing that either side says too early', async () => {
+    // The provider speaks in the same packet as its answer, and sends back whatever comes.
+    const server = http.createServer();
+    server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
+      void delay(50).then(() => {
+        socket.write(
+          'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nhello ',
+        );
+        socket.on('error', () => {}).pipe(socket);
+      });
+    });
+    const gateway = await feeds({ 'key-one': {} }, { baseUrl: await originOf(server, 'http') });
+    const caller = net.connect(gateway.port, '127.0.0.1');
+    onTestFinished(() => void caller.destroy());
+    let text = '';
+    caller.on('data', (data) => (text += data.toString()));
+    const head = ['GET /acme/feed HTTP/1.1', 'host: x', 'connection: upgrade', 'upgrade: websocket', '', ''];
+    caller.write(`${head.join('\r\n')}`);
+    // More pieces than are kept while nobody listens: the caller has to wait.
+    for (let piece = 0; piece < 40; piece += 1) {
+      caller.write(`${piece},`);
+      await delay(1);
+    }
+    const said = `${Array.from({ length: 40 }, (_, piece) => piece).join(',')},`;
+    await until(() => text.endsWith(said));
+    expect(text).toMatch(/^HTTP\/1\.1 101 [^]*\r\n\r\nhello 0,1,2,/);
+  });
+
+  it('that ends on the side of its caller before it stands costs no key', async () => {
+    const gateway = await feeds({ 'key-one': { always: silence() } });
+    const caller = net.connect(gateway.port, '127.0.0.1');
+    caller.on('error', () => {});
+    caller.end('GET /acme/feed HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');
+    await until(() => gateway.ended.length === 1);
+    expect(gateway.ended[0]?.end).toBe('aborted');
+    await until(() => gateway.forwarding.size === 0);
+    expect(gateway.manager.inspect().keys[0]).toMatchObject({ inFlight: 0, state: 'unproven' });
+  });
+
+  it.each<[string, string, (socket: Duplex) => void]>([
+    ['longer than any refusal', 'EMSGSIZE', (socket) => socket.write('x'.repeat(1_200_000))],
+    ['cut off in its midst', 'ECONNRESET', (socket) => socket.write('half', () => socket.destroy())],
+  ])('whose refusal is %s is told so', async (_, code, rest) => {
+    const server = http.createServer();
+    server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
+      socket.on('error', () => {});
+      socket.write('HTTP/1.1 404 Not Found\r\ncontent-length: 2000000\r\n\r\n');
+      rest(socket);
+    });
+    const gateway = await feeds(
+      { 'key-one': {} },
+      { baseUrl: await originOf(server, 'http'), retry: { maxAttempts: 1 } },
+    );
+    const { status, text } = await refusal(open(gateway));
+    expect(status).toBe(502);
+    expect(text).toContain('KEYMUX_ANSWER_INCOMPLETE');
+    expect(text).toContain(code);
+    await until(() => gateway.forwarding.size === 0);
+    expect(gateway.manager.inspect().keys[0]?.inFlight).toBe(0);
+  });
+
+  it('goes on with the next key where an answer that is none of a WebSocket says in its body why', async () => {
+    const gateway = await feeds(
+      { 'key-one': { always: reply(400, { body: { Note: 'call frequency' } }) }, 'key-two': {} },
+      {
+        errors: [
+          { status: 400, json: '$.Note', match: 'call frequency', outcome: 'rate-limited', scope: 'key' },
+        ],
+      },
+    );
+    await once(open(gateway), 'open');
+    expect(gateway.seen('acme')).toEqual(['key-one', 'key-two']);
+  });
 });
+
+async function originOf(server: net.Server, scheme: 'http' | 'https'): Promise<string> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  return `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}

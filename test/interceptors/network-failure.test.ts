@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import net from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { codeOf, isBeforeConnection, isNetworkFailure } from '#keymux/interceptors/network-failure.js';
 
 function coded(code: string, members: object = {}): Error {
@@ -32,6 +34,20 @@ describe('isNetworkFailure', () => {
   ])('is false for %s, which is the caller’s own affair', (code) =>
     expect(isNetworkFailure(coded(code))).toBe(false),
   );
+
+  it('is true for an answer that is no HTTP, though undici gives its error no code', async () => {
+    const server = net.createServer((socket) => socket.on('error', () => {}).end('no HTTP at all\r\n\r\n'));
+    onTestFinished(() => void server.close());
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as net.AddressInfo;
+    const failure: unknown = await fetch(`http://127.0.0.1:${port}`).catch(
+      ({ cause }: Error): unknown => cause,
+    );
+    expect(failure).toMatchObject({ name: 'HTTPParserError' });
+    expect(isNetworkFailure(failure)).toBe(true);
+    expect(codeOf(failure)).toMatch(/^HPE_INVALID/);
+  });
 
   it('is false for what is no error with a code', () => {
     for (const value of [new Error('plain'), undefined, null, 'ECONNRESET', { code: 7 }]) {

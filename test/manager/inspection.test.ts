@@ -71,7 +71,7 @@ describe('the state of a key', () => {
     expect(first(manager)).toMatchObject({
       state: 'out-of-permits',
       permitsLeft: 0,
-      limits: [{ requests: 1, perMs: 60_000 }],
+      limits: [{ requests: 1, perMs: 60_000, left: 0 }],
       until: clock.now() + 2_000,
     });
     manager.reset('acme/main');

@@ -71,6 +71,19 @@ describe('permits of one process', () => {
     expect(permits.left(bucketOf(), Date.now())).toBeUndefined();
   });
 
+  it('tell what is left of each window', async () => {
+    const { now, advance } = createFakeClock();
+    const permits = new LocalPermits(StateTable.create({ now }));
+    const bucket = bucketOf({ requests: 2, perMs: 1_000 }, { requests: 5, perMs: MINUTE_MS });
+    expect(permits.leftInWindows(bucketOf(), now())).toEqual([]);
+    expect(permits.leftInWindows(bucket, now())).toEqual([2, 5]);
+    const taken = [await take(permits, bucket, now()), await take(permits, bucket, now())];
+    for (const permit of taken) permit.settle(now());
+    expect(permits.leftInWindows(bucket, now())).toEqual([0, 3]);
+    advance(1_100);
+    expect(permits.leftInWindows(bucket, now())).toEqual([2, 3]);
+  });
+
   it('come back when their window has passed since they were sent, or at once when they never were', async () => {
     const { now, advance } = createFakeClock();
     const permits = new LocalPermits(StateTable.create({ now }));
@@ -197,6 +210,19 @@ describe('permits leased from a store', () => {
     expect(permits.left(bucket, now())).toBe(9);
     advance(1_000);
     expect(permits.left(bucket, now())).toBeUndefined();
+  });
+
+  it('know of each window what the store had left of it, for as long as it lasts', async () => {
+    const { now, advance } = createFakeClock();
+    const { permits } = leasedPermits({ clock: now });
+    const bucket = bucketOf({ requests: 10, perMs: 1_000 }, { requests: 100, perMs: MINUTE_MS });
+    expect(permits.leftInWindows(bucket, now())).toEqual([]);
+    await take(permits, bucket, now());
+    expect(permits.leftInWindows(bucket, now())).toEqual([9, 99]);
+    advance(1_000);
+    expect(permits.leftInWindows(bucket, now())).toEqual([undefined, 99]);
+    advance(MINUTE_MS);
+    expect(permits.leftInWindows(bucket, now())).toEqual([undefined, undefined]);
   });
 
   it('are one account for all keys of a bucket, also after a reload, until the limit changes', async () => {

@@ -274,6 +274,7 @@ describe('what is read', () => {
       rejected: 1,
       'out-of-permits': 0,
       disabled: 1,
+      expired: 0,
     });
     const ofKeys = (name: string): number[] =>
       ['acme/main', 'acme/2', 'acme/3', 'acme/4'].map((key) => metrics.value(name, { key }));

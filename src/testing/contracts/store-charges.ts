@@ -52,7 +52,7 @@ export function chargeCases(cases: ContractCases): void {
     assert.equal((await store.lease(request(DAY, 0))).left, 4);
   });
   cases.onStore('frees a charge when its window has passed', async (store) => {
-    const brief: QuotaWindow = { requests: 2, perMs: 80 };
+    const brief: QuotaWindow = { requests: 2, perMs: 500 };
     await store.charge([told(store, { permits: 2, windows: [brief] })], { cautionMs: 0 });
     assert.equal((await store.lease(request(brief, 1))).granted, 0);
     assert.equal((await leaseWhenFree(store, request(brief, 1))).granted, 1);

@@ -24,7 +24,7 @@ export function leaseCases(cases: ContractCases): void {
     assert.ok(grant.validUntil >= before + 5_000 && grant.validUntil <= store.now() + 5_000);
   });
   cases.onStore('says when to ask again, and grants then', async (store) => {
-    const brief: QuotaWindow = { requests: 2, perMs: 80 };
+    const brief: QuotaWindow = { requests: 2, perMs: 500 };
     const grant = await store.lease(request(brief, 2));
     await store.settle([settlement(grant, { spent: 2, countedAt: store.now() })]);
     assert.equal((await store.lease(request(brief, 1))).granted, 0);

@@ -8,7 +8,12 @@ function proxied(
   fixed: Record<string, string> = {},
 ) {
   const told: string[] = [];
-  const names = new Map(Object.entries(managed).map(([name, value]) => [name, { read: () => value }]));
+  const names = new Map(
+    Object.entries(managed).map(([name, value]) => [
+      name,
+      { read: () => value, isSet: () => value !== undefined },
+    ]),
+  );
   const env = createEnvProxy(real, {
     names,
     fixed: (name) => fixed[name],

@@ -1,6 +1,6 @@
 /** Small parts that several sections show. */
 import { el, setAttribute, setShown, setText, syncChildren } from './dom.js';
-import { relativeText, sourceText, windowText } from './words.js';
+import { countText, relativeText, sourceText, windowText } from './words.js';
 
 /** Icon, word and colour. */
 export function badge(badgeOfItem, name = '') {
@@ -99,14 +99,23 @@ export function allowance(itemOf = (item) => item) {
       element,
       shown.length === 0 ? [undefined] : shown,
       (one) => one?.name ?? '',
-      (one) => (one === undefined ? unlimited() : bar(key.id)),
+      (one) => (one === undefined ? untold() : bar(key.id)),
     );
+    if (shown.length === 0) setText(element.firstElementChild, untoldText(key));
   };
   return element;
 }
 
-function unlimited() {
-  return el('span', { class: 'muted' }, 'no known limit');
+function untold() {
+  return el('span', { class: 'muted' });
+}
+
+/** Where limits are known, but not what is left of them. */
+function untoldText({ limits }) {
+  if (limits.length === 0) return 'no known limit';
+  return limits
+    .map(({ requests, stated, perMs }) => `${countText(stated ?? requests)} per ${windowText(perMs)}`)
+    .join(', ');
 }
 
 function bar(keyId) {
@@ -115,7 +124,8 @@ function bar(keyId) {
   const text = el('span', { class: 'bar-text' });
   const element = el('span', { class: 'allowance' }, track, text);
   element.update = ({ name, left, limit }) => {
-    const figures = limit === undefined ? `${left} left` : `${left} of ${limit}`;
+    const figures =
+      limit === undefined ? `${countText(left)} left` : `${countText(left)} of ${countText(limit)}`;
     setShown(track, limit !== undefined);
     if (limit !== undefined) {
       setAttribute(track, 'aria-label', `Left of ${keyId} ${name}`);

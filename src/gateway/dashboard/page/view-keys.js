@@ -4,7 +4,16 @@ import { KEY_STATES, badgeOf, counted, countText, latencyText, reasonText } from
 
 /** A list that is longer is shown when it is asked for. */
 const FIRST_ROWS = 60;
-const GRAVITY = ['rejected', 'out-of-permits', 'resting', 'returning', 'disabled', 'unproven', 'ready'];
+const GRAVITY = [
+  'expired',
+  'rejected',
+  'out-of-permits',
+  'resting',
+  'returning',
+  'disabled',
+  'unproven',
+  'ready',
+];
 
 /** All keys: state, cooldown, allowance; to be searched and reduced to what is in trouble. */
 export function keysView(body, { openKey }) {
@@ -115,13 +124,19 @@ function stateCell() {
   const parts = [
     badge(({ state }) => badgeOf(KEY_STATES, state)),
     deadline(),
-    textCell(({ reason, state }) => (state === 'disabled' ? '' : reasonText(reason)), 'muted small wrap'),
+    textCell(whyText, 'muted small wrap'),
   ];
   const element = el('span', { class: 'stack' }, ...parts);
   element.update = (key) => {
     for (const part of parts) part.update(key);
   };
   return element;
+}
+
+/** What the word of the state does not tell yet. */
+function whyText({ reason, state }) {
+  const text = reasonText(reason);
+  return state === 'disabled' || text === state ? '' : text;
 }
 
 export function isUsable({ state }) {

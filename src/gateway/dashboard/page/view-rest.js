@@ -22,19 +22,24 @@ function figuresOf({ keys, services, providers, store, fleet }) {
       name: 'Keys usable',
       value: `${usable} of ${keys.length}`,
       tone: tone(usable < keys.length, usable === 0),
-      word: usable === keys.length ? 'all well' : `${keys.length - usable} out`,
+      word:
+        keys.length === 0
+          ? 'none found'
+          : usable === keys.length
+            ? 'all well'
+            : `${keys.length - usable} out`,
     },
     {
       name: 'Services',
       value: String(services.length),
-      tone: tone(false, stuck > 0),
-      word: stuck === 0 ? 'each has a key' : `${stuck} without a key`,
+      tone: services.length === 0 ? 'idle' : tone(false, stuck > 0),
+      word: services.length === 0 ? 'none yet' : stuck === 0 ? 'each has a key' : `${stuck} without a key`,
     },
     {
       name: 'Providers',
       value: String(providers.length),
-      tone: tone(open > 0, false),
-      word: open === 0 ? 'circuits closed' : `${open} in trouble`,
+      tone: providers.length === 0 ? 'idle' : tone(open > 0, false),
+      word: providers.length === 0 ? 'none in use' : open === 0 ? 'circuits closed' : `${open} in trouble`,
     },
     {
       name: 'Requests',
@@ -217,16 +222,18 @@ export function fleetView(body) {
   body.append(summary, members.element, title, leases.element, empty);
   return {
     update(fleet, state) {
-      setText(summary, summaryText(fleet, state.fleet));
+      setText(summary, fleet.shared ? summaryText(fleet, state.fleet) : lostText(state.fleet));
       const own = state.fleet?.memberId;
       members.update(
         fleet.members.map((member) => ({ ...member, isOwn: member.memberId === own })),
         ({ memberId }) => memberId,
       );
       leases.update(fleet.leases, ({ bucket }) => bucket);
-      for (const part of [summary, members.element]) setShown(part, fleet.shared);
-      for (const part of [title, leases.element]) setShown(part, fleet.shared && fleet.leases.length > 0);
-      setShown(empty, !fleet.shared);
+      // The gateway is one of a fleet also while nobody can say who else is.
+      setShown(summary, fleet.shared || own !== undefined);
+      setShown(members.element, fleet.members.length > 0);
+      for (const part of [title, leases.element]) setShown(part, fleet.leases.length > 0);
+      setShown(empty, !fleet.shared && own === undefined);
     },
   };
 }
@@ -235,6 +242,13 @@ function roleText({ isOwn, leads }) {
   return [...(isOwn ? ['this gateway'] : []), ...(leads.length > 0 ? ['★ leader, probes for all'] : [])].join(
     ', ',
   );
+}
+
+/** Who shares the store is written there. */
+function lostText(own) {
+  if (own === undefined) return '';
+  const size = counted(own.size, 'process', 'processes');
+  return `The store does not answer. ${size} shared it when it last did; each keeps to its fair share until it is back.`;
 }
 
 function summaryText({ members, leases }, own) {

@@ -11,6 +11,7 @@ export const KEY_STATES = {
   'out-of-permits': { icon: '◔', word: 'out of permits', tone: 'warn' },
   rejected: { icon: '✗', word: 'rejected', tone: 'bad' },
   disabled: { icon: '–', word: 'disabled', tone: 'idle' },
+  expired: { icon: '⌛', word: 'expired', tone: 'bad' },
 };
 
 /** @type {Readonly<Record<string, Badge>>} */

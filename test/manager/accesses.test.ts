@@ -1,0 +1,97 @@
+import { Accesses, callerIn } from '#keymux/manager/accesses.js';
+import { KeymuxError } from '#keymux/core/errors.js';
+import { describe, expect, it } from 'vitest';
+import { acmeManager } from './acme.js';
+
+const ACCESS = { key: 'acme/main', service: 'acme', way: 'library' } as const;
+
+describe('watchAccesses', () => {
+  it('counts what each way took, for each that watches', () => {
+    const manager = acmeManager();
+    manager.getApiKey('acme');
+    const one = manager.watchAccesses();
+    manager.getApiKey('acme');
+    const two = manager.watchAccesses();
+    manager.resolve('acme');
+    expect(one.drain()).toEqual([
+      { ...ACCESS, count: 2, callers: [expect.stringContaining('accesses.test.ts')] },
+    ]);
+    expect(two.drain()).toEqual([{ ...ACCESS, count: 1, callers: [] }]);
+    expect(one.drain()).toEqual([]);
+    one.stop();
+    manager.getApiKey('acme');
+    expect(one.drain()).toEqual([]);
+    expect(two.drain()).toMatchObject([{ count: 1 }]);
+    two.stop();
+    expect(manager.accesses.isActive).toBe(false);
+  });
+
+  it('counts leases, and work that is run', async () => {
+    const manager = acmeManager();
+    const watch = manager.watchAccesses();
+    (await manager.acquire('acme')).cancel();
+    await manager.run('acme', () => Promise.resolve());
+    expect(watch.drain()).toMatchObject([{ ...ACCESS, count: 2 }]);
+  });
+});
+
+describe('Accesses', () => {
+  it('tells who asked apart', () => {
+    const accesses = new Accesses();
+    const watch = accesses.watch();
+    for (const by of ['one', 'two', 'one']) accesses.note({ ...ACCESS, way: 'request', by });
+    expect(watch.drain().map(({ by, count }) => [by, count])).toEqual([
+      ['one', 2],
+      ['two', 1],
+    ]);
+  });
+
+  it('lets nobody take a key while anybody refuses', () => {
+    const accesses = new Accesses();
+    const error = new KeymuxError('KEYMUX_AUDIT_UNAVAILABLE', 'No.', { fix: 'Wait.' });
+    const [one, two] = [{}, {}];
+    accesses.refuse(one, error);
+    accesses.refuse(two, error);
+    accesses.refuse(one, undefined);
+    expect(accesses.refusal).toBe(error);
+    expect(() => accesses.note(ACCESS)).toThrow(error);
+    accesses.refuse(two, undefined);
+    expect([accesses.isActive, accesses.refusal]).toEqual([false, undefined]);
+  });
+
+  it('goes on where the program makes stacks its own way', () => {
+    const before = Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace');
+    const accesses = new Accesses();
+    const watch = accesses.watch();
+    try {
+      Error.prepareStackTrace = () => {
+        throw new Error('odd');
+      };
+      accesses.note(ACCESS);
+    } finally {
+      if (before === undefined) delete (Error as { prepareStackTrace?: unknown }).prepareStackTrace;
+      else Object.defineProperty(Error, 'prepareStackTrace', before);
+    }
+    expect(watch.drain()).toMatchObject([{ count: 1, callers: [] }]);
+  });
+});
+
+describe('callerIn', () => {
+  const stack = (...frames: string[]): string =>
+    ['Error', ...frames.map((frame) => `    at ${frame}`)].join('\n');
+
+  it('is the innermost frame that is neither ours nor of Node', () => {
+    const text = stack(
+      'KeyManager.getApiKey (file:///app/node_modules/keymux/dist/manager/key-manager.js:1:2)',
+      'node:internal/process:1:2',
+      'async ask (/app/src/agent.js:10:5)',
+      'main (/app/src/main.js:1:1)',
+    );
+    expect(callerIn(text, '/app/node_modules/keymux/dist', '/app')).toBe('src/agent.js ask');
+  });
+
+  it('is a file alone where the function has no name, with its whole path elsewhere', () => {
+    expect(callerIn(stack('file:///srv/other.mjs:3:1'), '/none', '/app')).toBe('/srv/other.mjs');
+    expect(callerIn(stack('native', 'eval at <anonymous>'), '/none', '/app')).toBeUndefined();
+  });
+});

@@ -1,0 +1,47 @@
+/** An audit folder of its own for a test, and managers that write to it. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startAudit } from '#keymux/observe/audit.js';
+import type { AuditOptions } from '#keymux/observe/audit.js';
+import { allRecords, auditFiles } from '#keymux/observe/audit-folder.js';
+import { verifyAudit } from '#keymux/observe/audit-verify.js';
+import { onTestFinished } from 'vitest';
+import { acmeManager } from '../manager/acme.js';
+import type { AcmeOptions } from '../manager/acme.js';
+
+export function auditPlace() {
+  const root = mkdtempSync(join(tmpdir(), 'keymux-audit-'));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  const folder = join(root, 'audit');
+  const stateFolder = join(root, 'state');
+  const warnings: string[] = [];
+  const options: AuditOptions = {
+    path: folder,
+    stateFolder,
+    application: 'test',
+    // Tests say when.
+    flushEveryMs: 3_600_000,
+    logger: { warn: (message) => void warnings.push(message), info: () => {} },
+  };
+  return {
+    root,
+    folder,
+    stateFolder,
+    options,
+    warnings,
+    start(acme: AcmeOptions = {}, more: AuditOptions = {}) {
+      const manager = acmeManager(acme);
+      const audit = startAudit(manager, { ...options, ...more });
+      onTestFinished(() => audit.stop());
+      return { manager, audit };
+    },
+    files: () => auditFiles(folder),
+    pathOf: (index: number) => join(folder, auditFiles(folder)[index] ?? 'none'),
+    records: () => [...allRecords(folder)],
+    types: () => [...allRecords(folder)].map(({ type }) => type),
+    text: (index = 0) => readFileSync(join(folder, auditFiles(folder)[index] ?? 'none'), 'utf8'),
+    verify: (more: { readonly signedBy?: readonly string[] } = {}) =>
+      verifyAudit(folder, { stateFolder, ...more }),
+  };
+}
