@@ -17,6 +17,8 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const { bin, dependencies: ranges } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const dependencies = Object.keys(ranges);
 const src = join(root, 'src');
 const dist = join(root, 'dist');
 /**
@@ -24,6 +26,7 @@ const dist = join(root, 'dist');
  * that they are, these take four times as long to load. The last module is the mark of a complete build.
  */
 const BUNDLED = {
+  'cli/main': ['commander', 'jsonc-parser', 'picocolors', 'yaml', 'zod'],
   'config/file': ['jsonc-parser', 'yaml', 'zod'],
   'config/open-vault': [],
   'config/vault-worker': [
@@ -39,6 +42,8 @@ const BUNDLED = {
   'observe/preloaded-audit': [],
   register: [],
 };
+/** Parts of a bundle that are modules all the same: loaded by some commands only, and with files beside them. */
+const LAZY = /^\.\/(?:demo|gateway-run|serving)\.js$/;
 const lastBuilt = join(dist, `${Object.keys(BUNDLED).at(-1)}.cjs`);
 
 function filesIn(folder) {
@@ -86,6 +91,15 @@ function licencesOf(packages) {
   });
 }
 
+const leavingLazyParts = {
+  name: 'lazy parts',
+  setup(bundler) {
+    bundler.onResolve({ filter: LAZY }, ({ kind, path }) =>
+      kind === 'dynamic-import' ? { path, external: true } : undefined,
+    );
+  },
+};
+
 /** One CommonJS file beside its modules: `require`, `import` and `eval` workers load it alike, and fast. */
 async function bundleCommonJs(module, packages) {
   await build({
@@ -99,7 +113,8 @@ async function bundleCommonJs(module, packages) {
     // A program keeps the text of what it loaded, and has to read it first. Names stay, for stack traces.
     minifyWhitespace: true,
     minifySyntax: true,
-    packages: packages.length === 0 ? 'external' : 'bundle',
+    external: [...dependencies.filter((name) => !packages.includes(name)), '#keymux/*'],
+    plugins: [leavingLazyParts],
     // The ES modules of a package: what is not used of them is left out.
     mainFields: ['module', 'main'],
     legalComments: 'none',
@@ -121,6 +136,5 @@ if (!process.argv.includes('--if-stale') || isStale()) {
   for (const [module, packages] of Object.entries(BUNDLED)) await bundleCommonJs(module, packages);
   // A CommonJS file needs CommonJS types, or TypeScript takes what it requires for an ES module.
   copyFileSync(join(dist, 'register.d.ts'), join(dist, 'register.d.cts'));
-  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   for (const file of Object.values(bin)) chmodSync(join(root, file), 0o755);
 }

@@ -118,7 +118,8 @@ function contentOf(stated: Readonly<Record<string, unknown>>): VaultContent | un
   if (typeof id !== 'string' || typeof secret !== 'string' || !isCount(generation)) return undefined;
   if (!Array.isArray(recipients) || !recipients.every((one) => typeof one === 'string')) return undefined;
   const bytes = Buffer.from(secret, 'base64');
-  if (bytes.length !== SECRET_BYTES) return undefined;
+  // There are several ways to write the same bytes, and one in which they were written.
+  if (bytes.length !== SECRET_BYTES || bytes.toString('base64') !== secret) return undefined;
   return { id, secret: bytes, generation, recipients, entries: new Map() };
 }
 

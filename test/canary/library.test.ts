@@ -111,7 +111,7 @@ describe.each(Object.entries(PLACEMENTS))('a key in the place "%s"', (_place, au
           { when: 'health', below: 0.9, webhook: hook.origin },
         ] as NonNullable<Config['alerts']>,
       });
-      const audit = startAudit(manager, { path: join(folder, 'audit') });
+      const audit = startAudit(manager, { path: join(folder, 'audit'), stateFolder: folder });
       const exporter = new InMemorySpanExporter();
       const tracing = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
       const metrics = createMetrics(manager);

@@ -350,7 +350,7 @@ describe('the redactor', () => {
 describe('an audit trail', () => {
   it('of any text is read to a verdict, and one that was changed is not whole', async () => {
     const place = mkdtempSync(join(tmpdir(), 'keymux-fuzz-'));
-    const trail = { path: join(place, 'audit') };
+    const trail = { path: join(place, 'audit'), stateFolder: place };
     const manager = acmeManager({
       keys: [SECRET],
       options: { env: { ACME_API_KEY: SECRET, KEYMUX_STATE_DIR: place } },
