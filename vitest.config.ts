@@ -14,7 +14,7 @@ const FLEETS = [
   'test/stores/redis-store-topologies.test.ts',
 ];
 /** Also on two cores: much of the time is spent waiting for sockets and other processes. */
-const WORKERS = 4;
+const WORKERS = 3;
 
 export default defineConfig({
   resolve: {

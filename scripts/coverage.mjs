@@ -138,11 +138,11 @@ async function coverSources(root, rawDir, workDir) {
   const dist = join(root, 'dist');
   const scripts = readScripts(rawDir, dist);
   const modules = scripts.filter((script) => !script.url.endsWith('.cjs'));
-  let merged = await toIstanbul([...modules, ...unloadedScripts(dist, scripts)], root, workDir);
+  let merged = await toIstanbul(modules, root, workDir);
   for (const bundle of scripts.filter((script) => script.url.endsWith('.cjs'))) {
     merged = mergeForms(merged, await toIstanbul([bundle], root, workDir));
   }
-  return merged;
+  return { ...(await toIstanbul(unloadedScripts(dist, scripts), root, workDir)), ...merged };
 }
 
 /**

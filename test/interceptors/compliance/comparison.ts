@@ -89,9 +89,17 @@ export async function compareRuns(file: string): Promise<void> {
     );
   }, 120_000);
 
+  /** What an abort leaves of the connections is a matter of moments: the next request may have any of them. */
+  const logOf = (how: How, name: string): readonly string[] | undefined => {
+    const log = runs.get(how)?.log[name];
+    return name.includes('aborted')
+      ? log?.map((line) => line.replace(/("x-connection":)"\d+"/, '$1"any"'))
+      : log;
+  };
+
   describe(`${file}: a request to a host that nobody manages`, () => {
     it.each(all)('is the same as without keymux: %s', (name) => {
-      expect(runs.get('elsewhere')?.log[name]).toEqual(runs.get('alone')?.log[name]);
+      expect(logOf('elsewhere', name)).toEqual(logOf('alone', name));
       expect(runs.get('alone')?.log[name]).not.toEqual([]);
       expect(runs.get('alone')?.log[name]).not.toContain('HANGS');
     });
@@ -104,7 +112,7 @@ export async function compareRuns(file: string): Promise<void> {
 
   describe(`${file}: a request to a managed host`, () => {
     it.each(good)('is the same as without keymux, but for its key: %s', (name) => {
-      expect(runs.get('managed')?.log[name]).toEqual(runs.get('alone')?.log[name]);
+      expect(logOf('managed', name)).toEqual(logOf('alone', name));
     });
 
     it('gets its key from keymux', () => {
