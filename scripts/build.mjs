@@ -10,6 +10,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
@@ -73,6 +74,18 @@ function removeOrphans() {
   }
 }
 
+/**
+ * The maps are for our coverage alone, which knows where they are; they are not published. Named in the files, they
+ * would be read by every process whose coverage is measured, and be missed by the users' tools.
+ */
+function leaveMapsUnnamed() {
+  for (const file of filesIn(dist).filter((name) => name.endsWith('.js'))) {
+    const text = readFileSync(join(dist, file), 'utf8');
+    const unnamed = text.replace(/\n\/\/# sourceMappingURL=\S+\s*$/, '\n');
+    if (unnamed !== text) writeFileSync(join(dist, file), unnamed);
+  }
+}
+
 /** Everything in src/ that is not TypeScript (pages, styles, scripts of stores) stands at the same place in dist/. */
 function copyAssets() {
   for (const file of filesIn(src)) {
@@ -109,7 +122,7 @@ async function bundleCommonJs(module, packages) {
     platform: 'node',
     format: 'cjs',
     target: 'node20.19',
-    sourcemap: true,
+    sourcemap: 'external',
     // A program keeps the text of what it loaded, and has to read it first. Names stay, for stack traces; statements
     // stay, so that coverage finds them.
     minifyWhitespace: true,
@@ -132,6 +145,7 @@ if (!process.argv.includes('--if-stale') || isStale()) {
   });
   if (compiled.status !== 0) process.exit(compiled.status ?? 1);
   removeOrphans();
+  leaveMapsUnnamed();
   copyAssets();
   for (const [module, packages] of Object.entries(BUNDLED)) await bundleCommonJs(module, packages);
   // A CommonJS file needs CommonJS types, or TypeScript takes what it requires for an ES module.
