@@ -12,6 +12,7 @@ const FLEETS = [
   'test/fleet/exactness.test.ts',
   'test/cli/demo.test.ts',
   'test/stores/redis-store-topologies.test.ts',
+  'test/stores/sqlite-lock-holder.test.ts',
 ];
 /** Also on two cores: much of the time is spent waiting for sockets and other processes. */
 const WORKERS = 3;

@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startAudit } from '../dist/audit.js';
 import { createKeyManager } from '../dist/index.js';
-import { compareBatches, figure, median, paired, publish, ratio, row } from './measurements.mjs';
+import { compareBatches, difference, figure, median, paired, publish, ratio, row } from './measurements.mjs';
 
 const READS = 100_000;
 const REQUESTS = 200;
+const MAX_READ_COST_NS = 50;
 const MAX_REQUEST_RATIO = 1.5;
 
 const scratch = mkdtempSync(join(tmpdir(), 'keymux-bench-'));
@@ -51,6 +52,7 @@ server.close();
 server.closeAllConnections();
 rmSync(scratch, { recursive: true, force: true });
 
+const readCost = median(paired(reads.on, reads.off, difference));
 const requestRatio = median(paired(requests.on, requests.off, ratio));
 publish(
   'audit',
@@ -61,5 +63,8 @@ publish(
       row('with the trail', 'ns', requests.on, requests.off),
     ],
   },
-  [figure('request, next to one without a trail', requestRatio, MAX_REQUEST_RATIO, 'x')],
+  [
+    figure('what the trail adds to getApiKey', readCost, MAX_READ_COST_NS, 'ns'),
+    figure('request, next to one without a trail', requestRatio, MAX_REQUEST_RATIO, 'x'),
+  ],
 );

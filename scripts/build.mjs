@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -104,6 +104,18 @@ function licencesOf(packages) {
   });
 }
 
+/** So that what ran in a bundle is found in src/, not in dist/. */
+const followingMaps = {
+  name: 'maps',
+  setup(bundler) {
+    bundler.onLoad({ filter: /\.js$/ }, ({ path }) =>
+      path.startsWith(dist)
+        ? { contents: `${readFileSync(path, 'utf8')}//# sourceMappingURL=${basename(path)}.map` }
+        : undefined,
+    );
+  },
+};
+
 const leavingLazyParts = {
   name: 'lazy parts',
   setup(bundler) {
@@ -127,7 +139,7 @@ async function bundleCommonJs(module, packages) {
     // stay, so that coverage finds them.
     minifyWhitespace: true,
     external: [...dependencies.filter((name) => !packages.includes(name)), '#keymux/*'],
-    plugins: [leavingLazyParts],
+    plugins: [followingMaps, leavingLazyParts],
     // The ES modules of a package: what is not used of them is left out.
     mainFields: ['module', 'main'],
     legalComments: 'none',

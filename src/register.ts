@@ -37,8 +37,8 @@ function followAudit(manager: MinimalMultiKeyManager): void {
     if (hasStarted || manager.configuration.audit === undefined) return;
     hasStarted = true;
     const require = createRequire(import.meta.url);
-    const { keepAudit } = require('#keymux/observe/preloaded-audit.cjs') as PreloadedAudit;
-    keepAudit(manager);
+    const { startConfiguredAudit } = require('#keymux/observe/preloaded-audit.cjs') as PreloadedAudit;
+    startConfiguredAudit(manager);
   };
   follow();
   manager.on('reloaded', follow);
@@ -66,6 +66,7 @@ const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   KEYMUX_VAULT_LOCKED: 4,
   KEYMUX_VAULT_DAMAGED: 5,
   KEYMUX_CONFIG_NOT_ALLOWED: 7,
+  KEYMUX_AUDIT_UNAVAILABLE: 9,
 };
 
 function exitCodeOf({ code, cause }: KeymuxError): number {

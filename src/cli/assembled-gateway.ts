@@ -1,5 +1,4 @@
 /** The gateway as `keymux serve` and programs have it: all its parts around one key manager. */
-import { createRequire } from 'node:module';
 import { dashboardAsset } from '../gateway/dashboard/assets.js';
 import { createForwarding } from '../gateway/forwarder.js';
 import type { ForwardingLimits } from '../gateway/forwarder.js';
@@ -11,11 +10,12 @@ import { createServer } from '../gateway/server.js';
 import { createAccess } from '../gateway/token-access.js';
 import type { GatewayToken } from '../gateway/tokens.js';
 import type { KeyManager } from '../manager/key-manager.js';
+import { packageVersion } from '../manager/package-version.js';
 import type { Alerts } from '../observe/alerts.js';
 import { startAlerts } from '../observe/alerts.js';
 import { watchAnomalies } from '../observe/anomalies.js';
 import type { AnomalyDetection } from '../observe/anomalies.js';
-import { startAudit } from '../observe/audit.js';
+import { startConfiguredAudit } from '../observe/audit.js';
 import { createObservation } from '../observe/observation.js';
 
 export interface GatewayOptions extends ListeningOptions {
@@ -35,11 +35,11 @@ export interface Gateway extends AsyncDisposable {
   close(graceMs?: number): Promise<void>;
 }
 
-/** Throws `KEYMUX_USAGE` where it must not listen there. */
+/** Throws `KEYMUX_USAGE` where it must not listen there, and what `startConfiguredAudit` throws. */
 export function assembleGateway(options: GatewayOptions): Gateway {
   const { manager, tokens, forwarding: limits = {} } = options;
+  const audit = startConfiguredAudit(manager);
   const observation = createObservation(manager);
-  const audit = manager.configuration.audit === undefined ? undefined : startAudit(manager);
   let server: GatewayServer | undefined;
   let alerts: Alerts | undefined;
   let anomalies: AnomalyDetection | undefined;
@@ -77,9 +77,4 @@ export function assembleGateway(options: GatewayOptions): Gateway {
     close,
     [Symbol.asyncDispose]: () => close(),
   };
-}
-
-export function packageVersion(): string {
-  const manifest = createRequire(import.meta.url)('../../package.json') as { readonly version: string };
-  return manifest.version;
 }

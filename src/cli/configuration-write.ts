@@ -1,13 +1,5 @@
 /** Changes the configuration file on disk: checked first, replaced at once, the file as it was kept beside it. */
-import {
-  copyFileSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { AllowedFiles } from '../config/allowed-files.js';
@@ -16,6 +8,7 @@ import { checkText, digestOf, formatOf, readConfigurationFile } from '../config/
 import type { ConfigurationFile } from '../config/file-content.js';
 import { locateConfigurationFile } from '../config/file-search.js';
 import { notAllowed } from '../config/not-allowed.js';
+import { replaceFile } from '../config/replaced-file.js';
 import type { SourceFormat } from '../config/source-text.js';
 import { KeymuxError } from '../core/errors.js';
 import { catalogue } from '../providers/catalogue.js';
@@ -57,16 +50,13 @@ function allowedFiles(): AllowedFiles {
 }
 
 /** Returns the path of the backup. Throws `KEYMUX_CONFIG_INVALID` where the new text would not do, and writes nothing. */
-export function replaceFile({ path, foundPath }: EditableFile, text: string): string {
+export function replaceConfiguration({ path, foundPath }: EditableFile, text: string): string {
   checkText(text, foundPath, catalogue);
   const backup = `${path}.bak`;
-  const unfinished = `${path}.${process.pid}.tmp`;
   try {
     copyFileSync(path, backup);
-    writeFileSync(unfinished, text, { mode: statSync(path).mode & 0o777, flush: true });
-    renameSync(unfinished, path);
+    replaceFile(path, text, statSync(path).mode & 0o777);
   } catch (error) {
-    rmSync(unfinished, { force: true });
     throw new KeymuxError('KEYMUX_USAGE', `${basename(path)} cannot be written (${systemCodeOf(error)}).`, {
       fix: `Make ${dirname(path)} writable for this user, or edit the file yourself.`,
       cause: error,

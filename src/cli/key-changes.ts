@@ -10,7 +10,7 @@ import type { Snapshot } from '../manager/inspection.js';
 import type { RetiringKey } from '../manager/key-desk.js';
 import { withKeyAdded, withKeyRemoved } from './configuration-edit.js';
 import type { KeyEntry } from './configuration-edit.js';
-import { editableFile, replaceFile } from './configuration-write.js';
+import { editableFile, replaceConfiguration } from './configuration-write.js';
 import type { EditableFile } from './configuration-write.js';
 import { findGateway } from './gateway-client.js';
 import type { GatewayClient } from './gateway-client.js';
@@ -161,7 +161,7 @@ async function write(
   id: string,
   gateway: GatewayClient | undefined,
 ): Promise<Done> {
-  const backup = replaceFile(file, text);
+  const backup = replaceConfiguration(file, text);
   const done = { id, file: file.path, backup };
   if (gateway === undefined) return done;
   await gateway.ask('POST', '/reload');

@@ -10,7 +10,7 @@ import { Secret } from '../core/secret.js';
 import { readConfiguration } from '../manager/discovery.js';
 import { credentialOf } from '../manager/new-key.js';
 import { withKeyValue } from './configuration-edit.js';
-import { editableFile, replaceFile } from './configuration-write.js';
+import { editableFile, replaceConfiguration } from './configuration-write.js';
 import type { EditableFile } from './configuration-write.js';
 import { findGateway } from './gateway-client.js';
 import { DRAIN_MS, drained } from './key-drain.js';
@@ -133,7 +133,9 @@ async function write(
   text: string | undefined,
 ): Promise<{ readonly backup?: string }> {
   if (value !== undefined) {
-    return { backup: replaceFile(file, withKeyValue(file.text, file.format, { provider, index }, value)) };
+    return {
+      backup: replaceConfiguration(file, withKeyValue(file.text, file.format, { provider, index }, value)),
+    };
   }
   await writeValue(key.value, (text ?? '').trim(), dirname(file.foundPath));
   return {};

@@ -1,16 +1,8 @@
 /** The new value of a key: read from where it is, and written to where a reference points. */
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { realpathSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { systemCodeOf } from '../config/environment.js';
+import { replaceFile } from '../config/replaced-file.js';
 import { changeVault } from '../config/vault-write.js';
 import { KeymuxError } from '../core/errors.js';
 import { openPlace } from './vault-place.js';
@@ -36,27 +28,12 @@ export async function writeValue(reference: string, value: string, folder: strin
 
 /** Paths that start at the home directory are not expanded by `file:` either, see docs/configuration.md. */
 function replaceText(path: string, value: string): void {
-  let unfinished: string | undefined;
   try {
     const place = realpathSync(path);
-    const mode = statSync(place).mode & 0o777;
-    unfinished = `${place}.${process.pid}.tmp`;
-    writeFileSync(unfinished, `${value}\n`, { mode: mode & PRIVATE, flag: 'wx', flush: true });
-    renameSync(unfinished, place);
-    syncFolder(dirname(place));
+    replaceFile(place, `${value}\n`, statSync(place).mode & PRIVATE);
   } catch (error) {
-    if (unfinished !== undefined) rmSync(unfinished, { force: true });
     throw new KeymuxError('KEYMUX_USAGE', `${path} cannot be written (${systemCodeOf(error)}).`, {
       fix: 'Nothing was changed: make the file and its folder writable for this user.',
     });
-  }
-}
-
-function syncFolder(path: string): void {
-  const folder = openSync(path, 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
   }
 }

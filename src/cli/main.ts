@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../manager/package-version.js';
 import { registerAllow } from './allow.js';
 import { registerAudit } from './audit.js';
 import { registerDoctor } from './doctor.js';
@@ -35,7 +35,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
 function createProgram(): Command {
   const program = new Command('keymux')
     .description('One name, many keys: the next request works.')
-    .version(version(), '-V, --version')
+    .version(packageVersion(), '-V, --version')
     .enablePositionalOptions()
     .exitOverride()
     .showSuggestionAfterError()
@@ -75,11 +75,6 @@ function registerDemo(program: Command): void {
       const { runDemo } = await import('./demo.js');
       process.exitCode = await runDemo({ keep: options.keep === true, json: options.json === true });
     });
-}
-
-function version(): string {
-  const manifest = createRequire(import.meta.url)('../../package.json') as { readonly version: string };
-  return manifest.version;
 }
 
 /** Whoever reads the output has seen enough, as in `keymux status | head`. */

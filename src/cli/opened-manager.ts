@@ -5,7 +5,7 @@ import type { StoreEvent } from '../manager/events.js';
 import type { Audit } from '../observe/audit.js';
 import { stateDirectory } from '../stores/sqlite/state-directory.js';
 import { secretsOf } from './run-redactor.js';
-import { hideSecrets } from './terminal.js';
+import { hideSecrets, warn } from './terminal.js';
 
 /** Something the store had to tell. */
 export interface Trouble extends StoreEvent {
@@ -58,7 +58,7 @@ export async function withManager<T>(
     return await work(opened);
   } finally {
     await manager.shutdown();
-    audit?.stop();
+    if (audit !== undefined) endAudit(audit, manager.configuration);
   }
 }
 
@@ -66,6 +66,15 @@ export async function withManager<T>(
 async function keepAudit(manager: KeyManager): Promise<Audit> {
   const { startAudit } = await import('../observe/audit.js');
   return startAudit(manager, { application: 'keymux' });
+}
+
+/** Throws where a trail that must not fail could not be written; otherwise that is a warning. */
+function endAudit(audit: Audit, configuration: Configuration): void {
+  audit.stop();
+  const { trouble } = audit;
+  if (trouble === undefined) return;
+  if (configuration.audit?.failClosed === true) throw trouble;
+  warn(trouble.message, trouble.fix);
 }
 
 /** Where the state of this configuration is kept, without a password; undefined where nothing outlives a process. */

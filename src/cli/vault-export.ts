@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { vaultUsage } from '../config/vault-errors.js';
-import { replaceFileAtOnce } from '../config/vault-file.js';
+import { replaceVaultFile } from '../config/vault-file.js';
 import { envLine } from '../config/vault-env-text.js';
 import type { OpenedVault } from '../config/vault-opened.js';
 import { exportVault, readVault } from '../config/vault-write.js';
@@ -48,7 +48,7 @@ async function exportEntries(options: ExportOptions): Promise<void> {
     process.stdout.write(text);
     return;
   }
-  replaceFileAtOnce(resolve(out), text);
+  replaceVaultFile(resolve(out), text);
   note(`wrote ${resolve(out)}`);
 }
 

@@ -7,7 +7,7 @@ import type { Environment } from '../config/environment.js';
 import { systemCodeOf } from '../config/environment.js';
 import { withoutVariables } from '../config/vault-env-text.js';
 import { vaultUsage } from '../config/vault-errors.js';
-import { realPathOf, replaceFileAtOnce } from '../config/vault-file.js';
+import { realPathOf, replaceVaultFile } from '../config/vault-file.js';
 import type { VaultAccess } from '../config/vault-opened.js';
 import { changeVault, readVault } from '../config/vault-write.js';
 import { catalogue } from '../providers/catalogue.js';
@@ -134,7 +134,7 @@ function removeFrom(path: string, text: string, keys: readonly FoundKey[]): stri
     );
     return [];
   }
-  replaceFileAtOnce(path, rest, statSync(path).mode & 0o777);
+  replaceVaultFile(path, rest, statSync(path).mode & 0o777);
   return [...names];
 }
 

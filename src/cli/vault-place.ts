@@ -1,22 +1,15 @@
 /** Which vault a command means, and with what it opens. */
 import { relative, resolve } from 'node:path';
 import { statSync } from 'node:fs';
-import { homedir } from 'node:os';
 import type { Command } from 'commander';
-import { AllowedFiles } from '../config/allowed-files.js';
 import type { VaultDefinition } from '../config/configuration.js';
 import type { Environment } from '../config/environment.js';
 import { readEnvironment } from '../config/environment.js';
-import { readConfigurationFile } from '../config/file.js';
-import { locateConfigurationFile } from '../config/file-search.js';
-import { notAllowed } from '../config/not-allowed.js';
 import type { VaultKey } from '../config/vault-cipher.js';
 import { vaultUsage } from '../config/vault-errors.js';
 import { DEFAULT_VAULT_KEY, readVaultKey } from '../config/vault-key.js';
 import type { VaultAccess } from '../config/vault-opened.js';
 import { accessWith } from '../config/vault-opened.js';
-import { catalogue } from '../providers/catalogue.js';
-import { stateDirectory } from '../stores/sqlite/state-directory.js';
 import { editableFile } from './configuration-write.js';
 import { askHidden, hasTerminal } from './vault-prompt.js';
 
@@ -50,7 +43,6 @@ export function findPlace(options: PlaceOptions): VaultPlace {
   if (options.key !== undefined) checkReference(options.key, '--key');
   const file = options.vault === undefined ? editableFile() : undefined;
   const stated = file?.content.vault;
-  if (options.key === undefined && stated?.key?.startsWith('exec:') === true) demandAllowed(environment);
   const folder = file === undefined ? cwd : resolve(file.path, '..');
   const path =
     options.vault === undefined ? resolve(folder, stated?.path ?? DEFAULT_FILE) : resolve(options.vault);
@@ -61,14 +53,6 @@ export function findPlace(options: PlaceOptions): VaultPlace {
     folder: options.key === undefined ? folder : cwd,
   };
   return { definition, environment, isKeyImplied: key === undefined, isConfigured: stated !== undefined };
-}
-
-/** A command that a project's file names is run after `keymux allow` only. */
-function demandAllowed(environment: Environment): void {
-  const { path, isTrusted } = locateConfigurationFile(environment, process.cwd(), homedir());
-  if (path === undefined || isTrusted) return;
-  const file = readConfigurationFile(path, catalogue);
-  if (!new AllowedFiles(stateDirectory(process.env)).has(path, file.digest ?? '')) throw notAllowed(file);
 }
 
 export function checkReference(reference: string, option: string): void {

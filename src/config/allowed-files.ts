@@ -1,20 +1,9 @@
 /** Which configuration files a person has allowed to name addresses and commands: one small record for each. */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { KeymuxError } from '../core/errors.js';
 import { systemCodeOf } from './environment.js';
+import { replaceFile } from './replaced-file.js';
 
 export interface AllowedFile {
   /** Absolute, with the links of its folder followed. */
@@ -56,14 +45,10 @@ export class AllowedFiles {
   allow(path: string, digest: string, allowedAt: number): AllowedFile {
     const allowed = { path: placeOf(path), digest, allowedAt };
     const record = this.#recordOf(allowed.path);
-    const unfinished = `${record}.${process.pid}.tmp`;
     try {
       mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-      writeFileSync(unfinished, `${JSON.stringify(allowed)}\n`, { mode: 0o600, flush: true });
-      renameSync(unfinished, record);
-      syncFolder(this.#folder);
+      replaceFile(record, `${JSON.stringify(allowed)}\n`);
     } catch (error) {
-      removeUnfinished(unfinished);
       throw new KeymuxError('KEYMUX_USAGE', `${this.#folder} cannot be written (${systemCodeOf(error)}).`, {
         fix: 'Make it writable for this user alone, or name another place in KEYMUX_STATE_DIR.',
       });
@@ -122,23 +107,4 @@ function isAllowedFile(value: unknown): value is AllowedFile {
   if (typeof value !== 'object' || value === null) return false;
   const { path, digest, allowedAt } = value as Partial<Record<keyof AllowedFile, unknown>>;
   return typeof path === 'string' && typeof digest === 'string' && typeof allowedAt === 'number';
-}
-
-function removeUnfinished(path: string): void {
-  try {
-    rmSync(path, { force: true });
-  } catch {
-    // Where nothing could be written, nothing is left behind.
-  }
-}
-
-function syncFolder(folder: string): void {
-  // Windows opens no folders.
-  if (process.platform === 'win32') return;
-  const handle = openSync(folder, 'r');
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }

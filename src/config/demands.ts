@@ -1,4 +1,6 @@
 /** What a configuration file would do that nobody but its user may decide: where keys would go, and what would run. */
+import { realpathSync } from 'node:fs';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { parseRedisAddress } from '../core/redis-address.js';
 import type { Catalogue } from './configuration.js';
 import type { Demand, FileContent, FileProvider, FileStore, OptionPath } from './file-content.js';
@@ -7,16 +9,17 @@ import { isThisMachine } from './safe-address.js';
 
 /**
  * In the order of the options. An address that the catalogue knows for the provider demands nothing, nor does one on
- * this machine.
+ * this machine, nor a place within `folder`, that of the file.
  */
-export function demandsOf(content: FileContent, catalogue: Catalogue): Demand[] {
+export function demandsOf(content: FileContent, catalogue: Catalogue, folder: string): Demand[] {
   return [
     ...Object.entries(content.providers ?? {}).flatMap(([id, provider]) =>
       demandsOfProvider(id, provider, catalogue.get(id)?.origins ?? []),
     ),
-    ...demandsOfStore(content.store),
+    ...demandsOfStore(content.store, folder),
     ...demandsOfAlerts(content.alerts ?? []),
     ...commandDemand(['vault', 'key'], content.vault?.key),
+    ...fileDemand(['audit', 'path'], content.audit?.path, folder),
   ];
 }
 
@@ -45,7 +48,8 @@ function isHarmless({ origin, hostname }: URL, known: readonly string[]): boolea
   return isThisMachine(hostname) || known.includes(origin);
 }
 
-function demandsOfStore(store: FileStore | undefined): Demand[] {
+function demandsOfStore(store: FileStore | undefined, folder: string): Demand[] {
+  if (store?.type === 'sqlite') return fileDemand(['store', 'path'], store.path, folder);
   if (store?.type !== 'redis') return [];
   const { url, secret } = store;
   const path = ['store', 'url'];
@@ -97,6 +101,28 @@ function commandDemand(path: OptionPath, reference: string | undefined): Demand[
   if (reference?.startsWith('exec:') !== true) return [];
   const text = reference.slice('exec:'.length).trim();
   return [{ kind: 'command', path, text, shown: splitWords(text)?.[0] ?? '' }];
+}
+
+/** Whoever chooses the place could have a file of another program taken for a damaged one, and set aside. */
+function fileDemand(at: OptionPath, path: string | undefined, folder: string): Demand[] {
+  if (path === undefined || isWithin(resolve(folder, path), folder)) return [];
+  return [plain('file', at, path)];
+}
+
+/** Also by where links lead. */
+function isWithin(place: string, folder: string): boolean {
+  const below = relative(realPathOf(folder), realPathOf(place));
+  return below !== '..' && !/^\.\.[/\\]/.test(below) && !isAbsolute(below);
+}
+
+/** What is not there yet lies where its folder is. */
+function realPathOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    const parent = dirname(path);
+    return parent === path ? path : join(realPathOf(parent), relative(parent, path));
+  }
 }
 
 function plain(kind: Demand['kind'], path: OptionPath, text: string): Demand {

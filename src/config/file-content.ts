@@ -204,7 +204,7 @@ export interface ConfigurationFile {
 
 /** Something in a configuration file that could give keys away or run a program. */
 export interface Demand {
-  readonly kind: 'address' | 'command' | 'webhook' | 'store';
+  readonly kind: 'address' | 'command' | 'webhook' | 'store' | 'file';
   readonly path: OptionPath;
   /** The address without a password, or the command line: for whoever decides whether the file is trusted. */
   readonly text: string;

@@ -41,7 +41,7 @@ export function checkText(
   const { positionOf } = source;
   const context = { name: path, folder: dirname(path), catalogue, positionOf, schemes };
   const checked = checkContent(source.value, context);
-  const demands = demandsOf(checked.content, catalogue);
+  const demands = demandsOf(checked.content, catalogue, dirname(path));
   return { ...checked, path, name: basename(path), demands };
 }
 

@@ -7,6 +7,7 @@ const DEEDS: Readonly<Record<Demand['kind'], string>> = {
   command: 'runs',
   webhook: 'sends alerts to',
   store: 'shares its state through',
+  file: 'writes to',
 };
 
 /** `providers.acme.baseUrl sends keys to https://acme.example`. */

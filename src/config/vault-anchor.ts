@@ -11,7 +11,7 @@ import { isFromEnvFile, systemCodeOf } from './environment.js';
 import type { VaultContent } from './vault-content.js';
 import { headOf, isSameMac, mac } from './vault-content.js';
 import { damagedVault } from './vault-errors.js';
-import { replaceFileAtOnce } from './vault-file.js';
+import { replaceFile } from './replaced-file.js';
 
 const ACCEPT = 'If you put it there, such as from a backup, run `keymux vault accept`.';
 
@@ -73,7 +73,7 @@ export function remember(folder: string, path: string, content: VaultContent): v
   const file = fileOf(folder, path);
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    replaceFileAtOnce(file, `${JSON.stringify({ 'keymux-vault-anchor': 1, path, ...anchor }, null, 2)}\n`);
+    replaceFile(file, `${JSON.stringify({ 'keymux-vault-anchor': 1, path, ...anchor }, null, 2)}\n`);
   } catch {
     // An older anchor, if there is one, guards what it knows.
   }

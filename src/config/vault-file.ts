@@ -1,18 +1,8 @@
 /** The file of a vault on disk: read with its modes checked, replaced at once or not at all. */
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { randomBytes } from 'node:crypto';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemCodeOf } from './environment.js';
+import { putInPlace, replaceFile, writeBeside } from './replaced-file.js';
 import { damagedVault, lockedVault, vaultUsage } from './vault-errors.js';
 
 const LARGEST_VAULT_BYTES = 16_777_216;
@@ -79,39 +69,24 @@ function unreadable(path: string, error: unknown): Error {
 }
 
 /** A file beside `path`, on disk when this returns. The caller renames or removes it. */
-export function writeBeside(path: string, text: string, mode = 0o600): string {
-  const unfinished = `${path}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`;
-  try {
-    writeFileSync(unfinished, text, { mode, flag: 'wx', flush: true });
-    return unfinished;
-  } catch (error) {
-    rmSync(unfinished, { force: true });
-    throw unwritable(path, error);
-  }
+export function writeVaultBeside(path: string, text: string): string {
+  return writing(path, () => writeBeside(path, text));
 }
 
 /** From here on `path` is the other file, also after a loss of power. */
-export function putInPlace(unfinished: string, path: string): void {
+export function putVaultInPlace(unfinished: string, path: string): void {
+  writing(path, () => putInPlace(unfinished, path));
+}
+
+export function replaceVaultFile(path: string, text: string, mode?: number): void {
+  writing(path, () => replaceFile(path, text, mode));
+}
+
+function writing<T>(path: string, write: () => T): T {
   try {
-    renameSync(unfinished, path);
-    syncFolder(dirname(path));
+    return write();
   } catch (error) {
-    rmSync(unfinished, { force: true });
     throw unwritable(path, error);
-  }
-}
-
-export function replaceFileAtOnce(path: string, text: string, mode?: number): void {
-  putInPlace(writeBeside(path, text, mode), path);
-}
-
-function syncFolder(folder: string): void {
-  if (process.platform === 'win32') return;
-  const handle = openSync(folder, 'r');
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
   }
 }
 

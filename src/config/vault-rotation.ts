@@ -1,7 +1,7 @@
 /** A new key at the place where the old one is: no configuration has to change with it. */
 import { readFileSync } from 'node:fs';
 import { makeIdentity } from './vault-cipher.js';
-import { previousOf, realPathOf, replaceFileAtOnce } from './vault-file.js';
+import { previousOf, realPathOf, replaceVaultFile } from './vault-file.js';
 import type { KeychainLoader } from './vault-key.js';
 import { keychainNameOf, keyFileOf, writeKeychain } from './vault-key.js';
 import { vaultUsage } from './vault-errors.js';
@@ -58,9 +58,9 @@ function keyFileStore(path: string): KeyStore {
   return {
     write: (identities) => {
       // The vault as it was needs the key as it was, until the new one has opened the vault.
-      if (!isKept) replaceFileAtOnce(previousOf(path), readFileSync(path, 'utf8'));
+      if (!isKept) replaceVaultFile(previousOf(path), readFileSync(path, 'utf8'));
       isKept = true;
-      replaceFileAtOnce(path, keyFileText(identities));
+      replaceVaultFile(path, keyFileText(identities));
     },
   };
 }

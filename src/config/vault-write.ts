@@ -6,7 +6,7 @@ import { decryptArmour, encryptArmour, isRecipient, recipientsOf } from './vault
 import type { VaultContent, VaultEntry } from './vault-content.js';
 import { checkName, checkValue, emptyContent, headOf, writeContent } from './vault-content.js';
 import { damagedVault, lockedVault, vaultUsage } from './vault-errors.js';
-import { putInPlace, readVaultFile, realPathOf, writeBeside } from './vault-file.js';
+import { putVaultInPlace, readVaultFile, realPathOf, writeVaultBeside } from './vault-file.js';
 import type { VaultLock } from './vault-lock.js';
 import { lockVault } from './vault-lock.js';
 import { confirmKey, contentFrom, opened, OpenedVault } from './vault-opened.js';
@@ -46,7 +46,7 @@ export async function createVault(
         `${path} is already there, and is left as it is.`,
         'Choose another path with --vault.',
       );
-    putInPlace(writeBeside(path, armour), path);
+    putVaultInPlace(writeVaultBeside(path, armour), path);
     const place = { ...access, path: realPathOf(path) };
     forget(place.anchors, place.path);
     remember(place.anchors, place.path, content);
@@ -218,7 +218,7 @@ async function rewrite(
     const next = { ...access, key };
     const armour = await encryptArmour(writeContent(after), sealingOf(after, next, writing));
     writing.onStep?.('write');
-    const unfinished = writeBeside(path, armour);
+    const unfinished = writeVaultBeside(path, armour);
     try {
       if (after.recipients !== before.recipients) await verify(next, unfinished, after);
       // A process that stood still for long may have lost the lock, and what it read.
@@ -228,7 +228,7 @@ async function rewrite(
         keepPrevious(path);
       }
       writing.onStep?.('replace');
-      putInPlace(unfinished, path);
+      putVaultInPlace(unfinished, path);
     } finally {
       rmSync(unfinished, { force: true });
     }
@@ -247,7 +247,7 @@ async function verify(next: VaultAccess, unfinished: string, wanted: VaultConten
 
 function keepPrevious(path: string): void {
   const previous = `${path}.previous`;
-  putInPlace(writeBeside(previous, readVaultFile(path).armour), previous);
+  putVaultInPlace(writeVaultBeside(previous, readVaultFile(path).armour), previous);
 }
 
 async function withLock<T>({ path }: VaultAccess, work: (lock: VaultLock) => Promise<T>): Promise<T> {

@@ -188,8 +188,7 @@ class AnsweredName implements Answer {
     const value = this.#current();
     if (!this.#accesses.isActive || value === undefined) return value;
     if (this.#accesses.refusal !== undefined) return undefined;
-    if (this.#keyId !== undefined)
-      this.#accesses.note({ key: this.#keyId, service: this.#pool.service, way: 'environment' });
+    if (this.#keyId !== undefined) this.#accesses.note('environment', this.#pool.service, this.#keyId);
     return value;
   }
 

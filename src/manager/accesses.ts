@@ -2,6 +2,7 @@
 import { basename, dirname, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { KeymuxError } from '../core/errors.js';
+import type { KeptTrail } from './audit-view.js';
 
 /**
  * `library`: `getApiKey`, `resolve`, `acquire`, `run` and `fetch`. `environment`: a read of `process.env`. `request`: an
@@ -21,13 +22,6 @@ export interface AccessCount {
   readonly callers: readonly string[];
 }
 
-export interface Access {
-  readonly key: string;
-  readonly service: string;
-  readonly way: AccessWay;
-  readonly by?: string | undefined;
-}
-
 export interface AccessWatch {
   /** What was counted since the last call. */
   drain(): readonly AccessCount[];
@@ -36,19 +30,29 @@ export interface AccessWatch {
 
 /** A caller is looked for so often at most, per key and way. Milliseconds. */
 const SAMPLE_EVERY_MS = 1_000;
+/** A program that lets no timer run is asked for the time at each so many accesses: a power of two. */
+const ACCESSES_PER_LOOK = 64;
 /** Callers of one count that are remembered between two calls of `drain`. */
 const MOST_CALLERS = 20;
 
 export class Accesses {
   /** Whether anything is to be done when a key is taken. */
   isActive = false;
+  /** Why nobody may take a key. */
+  refusal: KeymuxError | undefined;
+  /** The trail that is kept of these accesses. One of each manager, whichever copy of the code began it. */
+  trail: KeptTrail | undefined;
   readonly #watches = new Set<Watch>();
   readonly #refusals = new Map<object, KeymuxError>();
-  readonly #sampledAt = new Map<string, number>();
+  /** By key; those of one key are a list. Never emptied: keys, services and tokens are few. */
+  readonly #slots = new Map<string, Slot>();
+  readonly #order: Slot[] = [];
+  #latest: Slot | undefined;
+  #sampling: NodeJS.Timeout | undefined;
 
   /** Counts from now on. Each watch sees every access. */
   watch(): AccessWatch {
-    const watch = new Watch(() => {
+    const watch = new Watch(this.#order, () => {
       this.#watches.delete(watch);
       this.#settle();
     });
@@ -64,71 +68,117 @@ export class Accesses {
     this.#settle();
   }
 
-  /** Why nobody may take a key. */
-  get refusal(): KeymuxError | undefined {
-    return this.#refusals.values().next().value;
+  /**
+   * Only where `isActive`. Throws what `refuse` was given.
+   * @param key `provider/key`
+   * @param by who asked, where that is known, such as `gateway token admin`; never a secret
+   */
+  note(way: AccessWay, service: string, key: string, by?: string): void {
+    if (this.refusal !== undefined) throw this.refusal;
+    const latest = this.#latest;
+    const slot =
+      latest !== undefined && isFor(latest, way, service, key, by)
+        ? latest
+        : this.#slotFor(way, service, key, by);
+    slot.total += 1;
+    const isTime = slot.isSampleDue || slot.total % ACCESSES_PER_LOOK === 0;
+    if (isTime && way !== 'request') this.#sample(slot);
   }
 
-  /** Only where `isActive`. Throws what `refuse` was given. */
-  note(access: Access): void {
-    const { refusal } = this;
-    if (refusal !== undefined) throw refusal;
-    const { key, way } = access;
-    const place = `${way} ${key}`;
-    const now = performance.now();
-    let caller: string | undefined;
-    if (
-      way !== 'request' &&
-      now - (this.#sampledAt.get(place) ?? Number.NEGATIVE_INFINITY) >= SAMPLE_EVERY_MS
-    ) {
-      this.#sampledAt.set(place, now);
-      caller = callerOutside();
+  #slotFor(way: AccessWay, service: string, key: string, by: string | undefined): Slot {
+    const first = this.#slots.get(key);
+    let slot = first;
+    while (slot !== undefined && !isFor(slot, way, service, key, by)) slot = slot.next;
+    if (slot === undefined) {
+      const index = this.#order.length;
+      slot = { key, service, way, by, index, total: 0, isSampleDue: true, sampledAt: 0, next: first };
+      this.#slots.set(key, slot);
+      this.#order.push(slot);
     }
-    for (const watch of this.#watches) watch.add(access, caller);
+    this.#latest = slot;
+    return slot;
+  }
+
+  #sample(slot: Slot): void {
+    const now = performance.now();
+    if (!slot.isSampleDue && now - slot.sampledAt < SAMPLE_EVERY_MS) return;
+    slot.sampledAt = now;
+    slot.isSampleDue = false;
+    const caller = callerOutside();
+    if (caller !== undefined) for (const watch of this.#watches) watch.met(slot, caller);
   }
 
   #settle(): void {
-    this.isActive = this.#watches.size > 0 || this.#refusals.size > 0;
+    this.refusal = this.#refusals.values().next().value;
+    this.isActive = this.#watches.size > 0 || this.refusal !== undefined;
+    clearInterval(this.#sampling);
+    if (this.#watches.size > 0)
+      this.#sampling = setInterval(() => this.#letSample(), SAMPLE_EVERY_MS).unref();
+  }
+
+  #letSample(): void {
+    for (const slot of this.#order) slot.isSampleDue = true;
   }
 }
 
-interface Counted extends Access {
-  count: number;
-  readonly callers: Set<string>;
+/** All accesses of one kind. */
+interface Slot {
+  readonly key: string;
+  readonly service: string;
+  readonly way: AccessWay;
+  readonly by: string | undefined;
+  readonly index: number;
+  /** Only grows, so that taking a key costs the same however many watch. */
+  total: number;
+  isSampleDue: boolean;
+  /** By `performance.now()`. */
+  sampledAt: number;
+  /** Of the same key. */
+  readonly next: Slot | undefined;
+}
+
+function isFor(slot: Slot, way: AccessWay, service: string, key: string, by: string | undefined): boolean {
+  return slot.key === key && slot.way === way && slot.service === service && slot.by === by;
 }
 
 class Watch implements AccessWatch {
-  readonly stop: () => void;
-  #counts = new Map<string, Counted>();
+  readonly #slots: readonly Slot[];
+  readonly #stop: () => void;
+  /** The totals that were told. */
+  readonly #told: number[];
+  readonly #callers = new Map<Slot, Set<string>>();
+  #hasStopped = false;
 
-  constructor(stop: () => void) {
-    this.stop = stop;
+  constructor(slots: readonly Slot[], stop: () => void) {
+    this.#slots = slots;
+    this.#stop = stop;
+    this.#told = slots.map(({ total }) => total);
   }
 
-  add(access: Access, caller: string | undefined): void {
-    const { key, service, way, by } = access;
-    const name = `${way} ${key} ${service} ${by ?? ''}`;
-    let counted = this.#counts.get(name);
-    if (counted === undefined) {
-      counted = { key, service, way, by, count: 0, callers: new Set() };
-      this.#counts.set(name, counted);
-    }
-    counted.count += 1;
-    if (caller !== undefined && counted.callers.size < MOST_CALLERS) counted.callers.add(caller);
+  met(slot: Slot, caller: string): void {
+    let callers = this.#callers.get(slot);
+    if (callers === undefined) this.#callers.set(slot, (callers = new Set()));
+    if (callers.size < MOST_CALLERS) callers.add(caller);
   }
 
   drain(): readonly AccessCount[] {
-    if (this.#counts.size === 0) return [];
-    const counts = this.#counts;
-    this.#counts = new Map();
-    return [...counts.values()].map(({ key, service, way, by, count, callers }) => ({
-      key,
-      service,
-      way,
-      ...(by === undefined ? {} : { by }),
-      count,
-      callers: [...callers],
-    }));
+    if (this.#hasStopped) return [];
+    const counts: AccessCount[] = [];
+    for (const slot of this.#slots) {
+      const { key, service, way, by, index, total } = slot;
+      const count = total - (this.#told[index] ?? 0);
+      if (count === 0) continue;
+      this.#told[index] = total;
+      const callers = [...(this.#callers.get(slot) ?? [])];
+      counts.push({ key, service, way, ...(by === undefined ? {} : { by }), count, callers });
+    }
+    this.#callers.clear();
+    return counts;
+  }
+
+  stop(): void {
+    this.#hasStopped = true;
+    this.#stop();
   }
 }
 

@@ -219,7 +219,7 @@ export class Exchange {
   #noteAccess(accesses: Accesses, { keyId }: Lease): void {
     if (accesses.refusal !== undefined) return;
     const { way = 'request', by } = this.#facts;
-    accesses.note({ key: keyId, service: this.#pool.service, way, by });
+    accesses.note(way, this.#pool.service, keyId, by);
   }
 
   /** `undeliverable`: what the caller gets instead of this answer where it cannot be repeated. */

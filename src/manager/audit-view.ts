@@ -1,4 +1,5 @@
 /** What people may see of an audit trail: read by `observe`, shown by the gateway and the command line. No secrets. */
+import type { KeymuxError } from '../core/errors.js';
 
 export interface AuditRecord {
   /** Counts from 1 in each file. */
@@ -42,4 +43,25 @@ export interface AuditView {
   /** The newest records, oldest first. */
   last(count: number): readonly FoundRecord[];
   verify(): Promise<AuditVerdict>;
+}
+
+/** An audit trail that is being kept. */
+export interface Audit extends AuditView {
+  /** Absolute. */
+  readonly folder: string;
+  /** Why it cannot be written now, as far as that was tried. */
+  readonly trouble: KeymuxError | undefined;
+  /** Writes what waits now. */
+  flush(): void;
+  /** Writes what waits, and ends the trail unless others keep it too. May be called twice. */
+  stop(): void;
+}
+
+/** The one trail of a key manager, for all in its process that ask for one. */
+export interface KeptTrail {
+  /**
+   * `failClosed`: true holds for all from then on.
+   * @throws `KEYMUX_USAGE` where `path` is another folder
+   */
+  share(terms: { readonly path?: string; readonly failClosed?: boolean }): Audit;
 }

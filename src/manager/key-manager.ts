@@ -371,7 +371,7 @@ export class KeyManager implements AsyncDisposable {
   }
 
   #note(service: string, { keyId }: Pick<Member, 'keyId'>, way: AccessWay): void {
-    this.accesses.note({ key: keyId, service, way });
+    this.accesses.note(way, service, keyId);
   }
 
   #noteOrCancel(service: string, lease: Lease): void {

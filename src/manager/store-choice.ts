@@ -1,9 +1,10 @@
 import { createRequire } from 'node:module';
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { StoreDefinition, VaultDefinition } from '../config/configuration.js';
 import { readEnvironment } from '../config/environment.js';
 import { openVault } from '../config/lazy-vault.js';
+import { createFile } from '../config/replaced-file.js';
 import type { Store, StoreOptions } from '../core/ports.js';
 import { createMemoryStore } from '../stores/memory.js';
 import { createSealedStore } from '../stores/sealed-store.js';
@@ -119,17 +120,9 @@ function setAside(file: string, onNotice: StoreOptions['onNotice']): void {
 function createKey(directory: string, file: string): Uint8Array | undefined {
   const { randomBytes } = process.getBuiltinModule('node:crypto');
   const fresh = randomBytes(KEY_BYTES);
-  const draft = `${file}.${randomBytes(6).toString('hex')}`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(draft, fresh, { mode: 0o600, flag: 'wx' });
-    try {
-      // It appears whole or not at all, so that nobody reads half of it.
-      linkSync(draft, file);
-    } finally {
-      rmSync(draft);
-    }
-    return fresh;
+    return createFile(file, fresh) ? fresh : undefined;
   } catch {
     return undefined;
   }

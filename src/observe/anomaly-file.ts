@@ -6,7 +6,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:
 import { mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { systemCodeOf } from '../config/environment.js';
-import { replaceFileAtOnce } from '../config/vault-file.js';
+import { replaceFile } from '../config/replaced-file.js';
 import { mergedBaselines, newBaselines, readBaselines, writtenBaselines } from '../core/anomaly-baselines.js';
 import type { Baselines } from '../core/anomaly-baselines.js';
 
@@ -52,7 +52,7 @@ export class AnomalyFile {
       const content = writtenBaselines(mergedBaselines(learnt, this.read()));
       const stated =
         this.#key === undefined ? { content } : { sealed: sealed(JSON.stringify(content), this.#key) };
-      replaceFileAtOnce(this.path, `${JSON.stringify({ 'keymux-anomalies': VERSION, ...stated })}\n`);
+      replaceFile(this.path, `${JSON.stringify({ 'keymux-anomalies': VERSION, ...stated })}\n`);
       this.#isBroken = false;
     } catch {
       if (this.#isBroken) return;

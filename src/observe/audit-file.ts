@@ -11,11 +11,11 @@ import {
   openSync,
   rmSync,
   statSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
+import { replaceFile, syncFolder } from '../config/replaced-file.js';
 import { Anchors } from './audit-anchor.js';
 import type { Anchor } from './audit-anchor.js';
 import { auditFiles, endOf, nameFor } from './audit-folder.js';
@@ -108,7 +108,7 @@ export class AuditFiles {
     const { folder, signer, about } = this.#options;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const pem = join(folder, `${signer.fingerprint}.pem`);
-    if (!existsSync(pem)) writeFileSync(pem, signer.publicKey, { mode: 0o600 });
+    if (!existsSync(pem)) replaceFile(pem, signer.publicKey);
     const others = this.#headsOfOthers();
     const name = nameFor(now, `${process.pid}-${threadId}-${randomBytes(4).toString('hex')}`);
     const path = join(folder, name);
@@ -231,15 +231,4 @@ function isInPlace({ path, descriptor }: OpenFile): boolean {
 function writeWhole(descriptor: number, bytes: Buffer, position: number): void {
   for (let done = 0; done < bytes.length;)
     done += writeSync(descriptor, bytes, done, bytes.length - done, position + done);
-}
-
-function syncFolder(folder: string): void {
-  // Windows opens no folders.
-  if (process.platform === 'win32') return;
-  const descriptor = openSync(folder, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }

@@ -4,22 +4,14 @@ import {
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
-  randomBytes,
   sign,
   verify,
 } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { createFile } from '../config/replaced-file.js';
+import { KeymuxError } from '../core/errors.js';
 
 /** RFC 8410: what stands before the 32 bytes of an Ed25519 seed in PKCS #8. */
 const SEED_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -40,36 +32,38 @@ export function signerFromSeed(seed: Uint8Array): AuditSigner {
   );
 }
 
-/** Reads the key in a file, which is made where there is none (0600). */
+/**
+ * Reads the key in a file, which is made where there is none (0600). Throws what the file system throws.
+ * @throws `KEYMUX_AUDIT_UNAVAILABLE` where the file holds something else, which is left as it is
+ */
 export function signerFromFile(path: string): AuditSigner {
   try {
-    return signerOf(createPrivateKey(readFileSync(path)));
+    return signerOf(keyIn(path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   makeKeyFile(path);
-  return signerOf(createPrivateKey(readFileSync(path)));
+  return signerOf(keyIn(path));
+}
+
+function keyIn(path: string): KeyObject {
+  const text = readFileSync(path);
+  try {
+    const key = createPrivateKey(text);
+    if (key.asymmetricKeyType === 'ed25519') return key;
+  } catch {
+    // What the parser says may quote what stands there.
+  }
+  throw new KeymuxError('KEYMUX_AUDIT_UNAVAILABLE', `The signing key ${path} is damaged.`, {
+    fix: 'Put back a copy of it, or move it away: then a new one is made, and what was signed before still holds.',
+  });
 }
 
 /** Of two processes that start at once, one makes the key. */
 function makeKeyFile(path: string): void {
   const { privateKey } = generateKeyPairSync('ed25519');
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const own = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  const file = openSync(own, 'wx', 0o600);
-  try {
-    writeSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  try {
-    linkSync(own, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    rmSync(own, { force: true });
-  }
+  createFile(path, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
 }
 
 function signerOf(privateKey: KeyObject): AuditSigner {

@@ -27,15 +27,16 @@ export class AuditTrail {
   #waiting: NewRecord[] = [];
   #dropped = 0;
   #willFlush = false;
-  #troubleSince: number | undefined;
+  #trouble: { readonly since: number; readonly error: KeymuxError } | undefined;
   #isClosed = false;
 
   constructor(options: AuditTrailOptions) {
     this.#options = options;
   }
 
-  get trouble(): boolean {
-    return this.#troubleSince !== undefined;
+  /** Why the last batch could not be written. */
+  get trouble(): KeymuxError | undefined {
+    return this.#trouble?.error;
   }
 
   add(record: NewRecord): void {
@@ -45,7 +46,7 @@ export class AuditTrail {
       return;
     }
     this.#waiting.push(record);
-    if (this.#waiting.length < BATCH || this.#willFlush || this.trouble) return;
+    if (this.#waiting.length < BATCH || this.#willFlush || this.#trouble) return;
     this.#willFlush = true;
     setImmediate(() => {
       this.#willFlush = false;
@@ -75,7 +76,7 @@ export class AuditTrail {
   }
 
   #batch(now: number): NewRecord[] {
-    const since = this.#troubleSince;
+    const since = this.#trouble?.since;
     return [
       ...(since === undefined ? [] : [{ at: now, type: 'resumed', data: { unwrittenSince: since } }]),
       ...(this.#dropped === 0 ? [] : [{ at: now, type: 'dropped', data: { records: this.#dropped } }]),
@@ -92,22 +93,25 @@ export class AuditTrail {
     }
     this.#waiting = [];
     this.#dropped = 0;
-    if (this.#troubleSince === undefined) return;
-    this.#troubleSince = undefined;
+    if (this.#trouble === undefined) return;
+    this.#trouble = undefined;
     this.#options.onResumed();
   }
 
-  #fail(error: unknown): void {
-    if (this.#troubleSince !== undefined) return;
-    this.#troubleSince = this.#options.now();
-    const what = `The audit trail in ${this.#options.folder} cannot be written: ${reasonOf(error)}`;
-    this.#options.onTrouble(
-      new KeymuxError('KEYMUX_AUDIT_UNAVAILABLE', what, {
-        fix: 'See to the folder and the space on its disk; what happens meanwhile is written then, as far as it fits into memory.',
-        cause: error,
-      }),
-    );
+  #fail(cause: unknown): void {
+    if (this.#trouble !== undefined) return;
+    const what = `The audit trail in ${this.#options.folder} cannot be written: ${reasonOf(cause)}`;
+    const error = new KeymuxError('KEYMUX_AUDIT_UNAVAILABLE', what, { fix: fixOf(cause), cause });
+    this.#trouble = { since: this.#options.now(), error };
+    this.#options.onTrouble(error);
   }
+}
+
+const LATER = 'until it ends, this program keeps for then what happens, as far as it fits into memory.';
+
+function fixOf(error: unknown): string {
+  if (error instanceof KeymuxError) return `${error.fix.replace(/\.$/, '')}; ${LATER}`;
+  return `See to the folder and the space on its disk; ${LATER}`;
 }
 
 function reasonOf(error: unknown): string {

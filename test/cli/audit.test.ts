@@ -1,7 +1,10 @@
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startAudit } from '#keymux/observe/audit.js';
-import { describe, expect, it } from 'vitest';
+import { verifyAudit } from '#keymux/observe/audit-verify.js';
+import { refuse } from '#keymux/testing/script.js';
+import { startSimulator } from '#keymux/testing/simulator.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ACME, CANARY, Project } from './keymux-process.js';
 
 const ENV = { ACME_API_KEY: `${CANARY}-one`, ACME_API_KEY_2: `${CANARY}-two` };
@@ -105,5 +108,82 @@ describe('keymux audit', () => {
     const empty = await project.keymux(['audit', 'tail', '--path', 'none']);
     expect([empty.code, empty.stderr]).toEqual([0, expect.stringContaining('there is no record in')]);
     expect((await project.keymux(['audit', 'tail', '--last', '0'])).code).toBe(2);
+  });
+});
+
+describe('a command that changes keys', () => {
+  it('says where its trail cannot be written, and fails where that must not be', async () => {
+    const project = new Project(
+      { 'keymux.config.yaml': `${ACME}audit: { path: ./trail }\n`, trail: '' },
+      ENV,
+    );
+    const warned = await project.keymux(['keys', 'disable', 'acme/2']);
+    expect([warned.code, warned.stderr]).toEqual([0, expect.stringContaining('cannot be written: EEXIST')]);
+    writeFileSync(project.path('keymux.config.yaml'), `${ACME}audit: { path: ./trail, failClosed: true }\n`);
+    const failed = await project.keymux(['keys', 'enable', 'acme/2']);
+    expect([failed.code, failed.stderr]).toEqual([9, expect.stringContaining('KEYMUX_AUDIT_UNAVAILABLE')]);
+  });
+});
+
+describe('keymux serve', () => {
+  const served = (baseUrl: string, audit: string): Project => {
+    const config = ACME.replace('http://127.0.0.1:9', baseUrl);
+    return new Project({ 'keymux.config.yaml': `${config}audit: ${audit}\n` }, ENV);
+  };
+
+  it('keeps a trail of what was taken and changed, and by whose token', async () => {
+    const simulator = await startSimulator({
+      auth: { in: 'header', name: 'x-api-key' },
+      keys: { [ENV.ACME_API_KEY]: { always: refuse('rejected') }, [ENV.ACME_API_KEY_2]: {} },
+    });
+    onTestFinished(() => simulator.close());
+    const project = served(simulator.origin, '{ path: ./trail, failClosed: true }');
+    const { process: server, ended } = project.start(['serve', '--port', '0']);
+    let said = '';
+    server.stderr?.on('data', (text: string) => (said += text));
+    await expect.poll(() => said, { timeout: 20_000 }).toContain('answers for:');
+    const origin = /listens on (\S+)/.exec(said)?.[1] ?? '';
+    const tokens = readFileSync(project.path('state/gateway-tokens'), 'utf8');
+    const tokenOf = (role: string): string => new RegExp(`^${role}=(.+)$`, 'm').exec(tokens)?.[1] ?? '';
+    const answer = await fetch(`${origin}/acme/x`, { headers: { 'x-api-key': tokenOf('use') } });
+    expect(answer.status).toBe(200);
+    await answer.text();
+    const headers = { authorization: `Bearer ${tokenOf('admin')}` };
+    await fetch(`${origin}/-/api/keys/acme/2/disable`, { method: 'POST', headers });
+    const shown = await fetch(`${origin}/-/api/audit?verify=1`, { headers });
+    expect(await shown.json()).toMatchObject({ verdict: { ok: true } });
+    server.kill('SIGTERM');
+    expect((await ended).code).toBe(0);
+
+    const trail = filesOf(project)
+      .map((name) => readFileSync(join(project.path('trail'), name), 'utf8'))
+      .join('');
+    const records = trail
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; data: Record<string, unknown> });
+    const told = (type: string) => records.filter((record) => record.type === type).map(({ data }) => data);
+    expect(told('access')).toMatchObject([
+      { key: 'acme/main', way: 'request', by: 'gateway token use', count: 1 },
+      { key: 'acme/2', way: 'request', by: 'gateway token use', count: 1 },
+    ]);
+    expect(told('administered')).toMatchObject([
+      { action: 'disable', subject: 'acme/2', by: 'gateway token admin' },
+    ]);
+    expect(told('failover')).toMatchObject([{ from: 'acme/main', to: 'acme/2' }]);
+    expect(told('closed')).toHaveLength(1);
+    expect(trail).not.toContain(CANARY);
+    expect(trail).not.toContain('kmx_');
+    expect(await verifyAudit(project.path('trail'), { stateFolder: project.path('state') })).toMatchObject({
+      ok: true,
+    });
+  });
+
+  it('does not start where it must be audited and nothing can sign', async () => {
+    const project = served('http://127.0.0.1:9', '{ path: ./trail, failClosed: true }');
+    mkdirSync(project.path('state'), { recursive: true });
+    writeFileSync(project.path('state/audit-key.pem'), 'no key');
+    const refused = await project.keymux(['serve', '--port', '0']);
+    expect([refused.code, refused.stderr]).toEqual([9, expect.stringContaining('audit-key.pem is damaged')]);
   });
 });

@@ -75,6 +75,9 @@ describe('a cloned repository', () => {
     ['store: { type: redis, url: "file:address" }', 'store.url shares its state through file:address'],
     ['alerts: [{ when: rejected, command: [sh, -c, "curl CANARY"] }]', 'alerts[0].command runs sh'],
     [`alerts: [{ when: rejected, webhook: "${EVIL}/CANARY" }]`, `alerts[0].webhook sends alerts to ${EVIL}`],
+    ['store: { type: sqlite, path: "../../precious.db" }', 'store.path writes to ../../precious.db'],
+    ['store: { type: sqlite, path: /var/lib/precious.db }', 'store.path writes to /var/lib/precious.db'],
+    ['audit: { path: "sub/../.." }', 'audit.path writes to sub/../..'],
     ['alerts: [{ when: rejected, webhook: "file:hook" }]', 'alerts[0].webhook sends alerts to file:hook'],
   ])('cannot have its way: %s', (yaml, told) => {
     expect(refusal({ folder: folderWith({ [NAME]: yaml }) })).toContain(`line 1: ${told}`);
@@ -108,6 +111,13 @@ describe('a cloned repository', () => {
     expect(error.message).not.toContain('CANARY');
   });
 
+  it('cannot write elsewhere through a link', () => {
+    const elsewhere = folderWith();
+    const folder = folderWith({ [NAME]: 'store: { type: sqlite, path: link/state.db }' });
+    symlinkSync(elsewhere, join(folder, 'link'));
+    expect(refusal({ folder })).toContain('store.path writes to link/state.db');
+  });
+
   it('needs no permission for what cannot give anything away', () => {
     const yaml = `
 providers:
@@ -116,10 +126,13 @@ providers:
 store: { type: redis, url: "redis://[::1]:1" }
 alerts: [{ when: rejected, webhook: "http://127.0.0.1:1/x" }, { when: exhausted, webhook: env:HOOK }]
 vault: { key: "file:key" }
+audit: { path: "new/audit" }
 `;
     const { vault } = start({ folder: folderWith({ [NAME]: yaml }) });
     expect(vault).toMatchObject({ key: 'file:key', path: expect.stringMatching(/keymux\.vault$/) });
     expect(start({ folder: folderWith({ [NAME]: 'vault:' }) }).vault?.key).toBe('env:KEYMUX_VAULT_KEY');
+    const inside = folderWith({ [NAME]: 'store: { type: sqlite, path: ./..new/state.db }' });
+    expect(start({ folder: inside }).store).toMatchObject({ path: join(inside, '..new/state.db') });
     const stated = 'store: { type: redis, url: env:REDIS }';
     const env = { REDIS: 'redis://far.example' };
     expect(start({ folder: folderWith({ [NAME]: stated }), env }).store.type).toBe('redis');
@@ -244,7 +257,7 @@ describe('what a file demands', () => {
     );
     fc.assert(
       fc.property(addresses, (baseUrl) => {
-        const demands = demandsOf({ providers: { finnhub: { baseUrl } } }, catalogue);
+        const demands = demandsOf({ providers: { finnhub: { baseUrl } } }, catalogue, '/');
         const { origin, hostname } = new URL(baseUrl);
         const isHere = hostname === '127.0.0.1' || hostname === 'localhost';
         expect(demands).toHaveLength(known.has(origin) || isHere ? 0 : 1);
@@ -256,6 +269,7 @@ describe('what a file demands', () => {
     const [demand] = demandsOf(
       { alerts: [{ when: 'rejected', command: ['notify', '--token', 'two words'] }] },
       catalogue,
+      '/',
     );
     expect(demand && [demandText(demand), demandText(demand, demand.text)]).toEqual([
       'alerts[0].command runs notify',

@@ -283,12 +283,14 @@ describe('what a person allowed', () => {
         const content = { providers: { [id]: { allowInsecure: true, ...provider } } };
         const file = soundly(() => checkContent(content, { name: 'x', folder, catalogue }));
         if (file === undefined) return;
-        expect(demandsOf(file.content, catalogue)).not.toEqual([]);
+        expect(demandsOf(file.content, catalogue, '/')).not.toEqual([]);
       }),
       { numRuns: 100 },
     );
     for (const value of ['exec:true', 'exec: true', 'exec:\ttrue'])
-      expect(demandsOf({ providers: { openai: { keys: [{ id: 'a', value }] } } }, catalogue)).not.toEqual([]);
+      expect(
+        demandsOf({ providers: { openai: { keys: [{ id: 'a', value }] } } }, catalogue, '/'),
+      ).not.toEqual([]);
   });
 });
 

@@ -39,11 +39,41 @@ describe('Accesses', () => {
   it('tells who asked apart', () => {
     const accesses = new Accesses();
     const watch = accesses.watch();
-    for (const by of ['one', 'two', 'one']) accesses.note({ ...ACCESS, way: 'request', by });
+    for (const by of ['one', 'two', 'one']) accesses.note('request', 'acme', 'acme/main', by);
     expect(watch.drain().map(({ by, count }) => [by, count])).toEqual([
       ['one', 2],
       ['two', 1],
     ]);
+  });
+
+  it('tells keys, services and ways apart, whatever came before', () => {
+    const accesses = new Accesses();
+    const watch = accesses.watch();
+    const kinds = [
+      ['library', 'acme', 'acme/main'],
+      ['environment', 'acme', 'acme/main'],
+      ['library', 'data', 'acme/main'],
+      ['library', 'acme', 'acme/2'],
+    ] as const;
+    for (let round = 0; round < 3; round += 1)
+      for (const [way, service, key] of kinds) accesses.note(way, service, key);
+    expect(watch.drain().map(({ way, service, key, count }) => [way, service, key, count])).toEqual(
+      kinds.map((kind) => [...kind, 3]),
+    );
+  });
+
+  it('looks at callers again after a second, also where the program lets no timer run', async () => {
+    const accesses = new Accesses();
+    const watch = accesses.watch();
+    const callers = (times: number): number => {
+      for (let count = 0; count < times; count += 1) accesses.note('library', 'acme', 'acme/main');
+      return watch.drain()[0]?.callers.length ?? 0;
+    };
+    expect([callers(1), callers(200)]).toEqual([1, 0]);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_050);
+    expect(callers(64)).toBe(1);
+    await expect.poll(() => callers(1), { timeout: 20_000 }).toBe(1);
+    watch.stop();
   });
 
   it('lets nobody take a key while anybody refuses', () => {
@@ -54,7 +84,7 @@ describe('Accesses', () => {
     accesses.refuse(two, error);
     accesses.refuse(one, undefined);
     expect(accesses.refusal).toBe(error);
-    expect(() => accesses.note(ACCESS)).toThrow(error);
+    expect(() => accesses.note('library', 'acme', 'acme/main')).toThrow(error);
     accesses.refuse(two, undefined);
     expect([accesses.isActive, accesses.refusal]).toEqual([false, undefined]);
   });
@@ -67,7 +97,7 @@ describe('Accesses', () => {
       Error.prepareStackTrace = () => {
         throw new Error('odd');
       };
-      accesses.note(ACCESS);
+      accesses.note('library', 'acme', 'acme/main');
     } finally {
       if (before === undefined) delete (Error as { prepareStackTrace?: unknown }).prepareStackTrace;
       else Object.defineProperty(Error, 'prepareStackTrace', before);

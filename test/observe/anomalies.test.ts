@@ -93,12 +93,7 @@ describe('the watch over the use of keys', () => {
     const { manager, watch, use, at } = learnt();
     const morning = at + 9 * HOUR_MS;
     const note = (by?: string): void =>
-      manager.accesses.note({
-        key: 'acme/main',
-        service: 'acme',
-        way: by === undefined ? 'library' : 'request',
-        by,
-      });
+      manager.accesses.note(by === undefined ? 'library' : 'request', 'acme', 'acme/main', by);
     note();
     const found = watch.look(morning, undefined);
     expect(briefly(found)).toEqual(['new-caller acme/main']);
@@ -118,7 +113,7 @@ describe('the watch over the use of keys', () => {
     onTestFinished(() => watch.close());
     const note = (times: number): void => {
       for (let count = 0; count < times; count += 1)
-        manager.accesses.note({ key: 'acme/main', service: 'acme', way: 'request', by: 'gateway token ci' });
+        manager.accesses.note('request', 'acme', 'acme/main', 'gateway token ci');
     };
     for (let slot = 0; slot < 8 * 288; slot += 1) {
       note(slot % 3);
@@ -281,7 +276,7 @@ describe('watchAnomalies', () => {
     await second.stop();
     await second.stop();
     expect(manager.accesses.isActive).toBe(true);
-    manager.accesses.note({ key: 'acme/main', service: 'acme', way: 'request', by: 'gateway token ci' });
+    manager.accesses.note('request', 'acme', 'acme/main', 'gateway token ci');
     channel('keymux:origin-refused').publish({ provider: 'acme', origin: 'https://evil.test' });
     await expect.poll(() => briefly(events), soon).toEqual(['new-origin acme']);
     expect(await metrics.text()).toContain('keymux_anomalies_total{kind="new-origin"} 1');
@@ -309,7 +304,7 @@ describe('watchAnomalies', () => {
       const warn = (message: string): void => void warnings.push(message);
       const logger = { warn, info: warn };
       const detection = watchAnomalies(manager, { env, logger });
-      manager.accesses.note({ key: 'acme/main', service: 'acme', way: 'request', by: 'gateway token ci' });
+      manager.accesses.note('request', 'acme', 'acme/main', 'gateway token ci');
       await detection.stop();
       return warnings;
     };

@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { auditOnce } from '#keymux/observe/audit.js';
 import { MOST_WAITING } from '#keymux/observe/audit-trail.js';
 import { refuse } from '#keymux/testing/script.js';
@@ -232,34 +229,6 @@ describe('a trail that cannot be written', () => {
     // One more waited from before, and the word of the trouble itself.
     expect(dropped?.data).toEqual({ records: 12 });
   });
-
-  it('refuses keys where it must not fail, until it can be written again', async () => {
-    const place = auditPlace();
-    writeFileSync(place.folder, 'in the way');
-    const { manager, audit } = place.start({}, { failClosed: true });
-    const refused = expect.objectContaining({ code: 'KEYMUX_AUDIT_UNAVAILABLE' });
-    expect(() => manager.getApiKey('acme')).toThrow(refused);
-    expect(() => manager.resolve('acme')).toThrow(refused);
-    await expect(manager.acquire('acme')).rejects.toEqual(refused);
-    await expect(manager.run('acme', () => Promise.resolve())).rejects.toEqual(refused);
-    const answer = await manager.fetch('acme', '/x');
-    expect(answer.status).toBe(503);
-    expect(await answer.json()).toMatchObject({ error: { code: 'KEYMUX_AUDIT_UNAVAILABLE' } });
-    rmSync(place.folder);
-    audit.flush();
-    expect(manager.getApiKey('acme')).toBe('key-one');
-    (await manager.acquire('acme')).cancel();
-  });
-
-  it('does not go on with a damaged signing key', () => {
-    const place = auditPlace();
-    mkdirSync(place.stateFolder);
-    writeFileSync(join(place.stateFolder, 'audit-key.pem'), 'no key');
-    const { manager, audit } = place.start();
-    manager.disable('acme/main');
-    audit.flush();
-    expect(place.warnings).toEqual([expect.stringContaining('cannot be written')]);
-  });
 });
 
 describe('auditOnce', () => {
@@ -288,79 +257,5 @@ describe('auditOnce', () => {
     expect(() => auditOnce({ audit: { path: place.folder, failClosed: true } }, record)).toThrow(
       expect.objectContaining({ code: 'KEYMUX_AUDIT_UNAVAILABLE' }),
     );
-  });
-});
-
-describe('a program that keymux is preloaded into', () => {
-  const register = fileURLToPath(new URL('../../dist/register.js', import.meta.url));
-
-  async function run(place: ReturnType<typeof auditPlace>, code: string): Promise<number | null> {
-    mkdirSync(place.root, { recursive: true });
-    const config = join(place.root, 'keymux.config.json');
-    writeFileSync(
-      config,
-      JSON.stringify({
-        store: { type: 'memory' },
-        audit: { path: 'audit' },
-        providers: { acme: { baseUrl: 'http://127.0.0.1:9', env: ['ACME_API_KEY'] } },
-      }),
-    );
-    const child = spawn(process.execPath, ['--import', register, '--input-type=module', '-e', code], {
-      cwd: place.root,
-      env: {
-        PATH: process.env['PATH'],
-        HOME: place.root,
-        KEYMUX_CONFIG: config,
-        KEYMUX_STATE_DIR: place.stateFolder,
-        ACME_API_KEY: CANARIES[0],
-      },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    const [exitCode] = (await once(child, 'exit')) as [number | null];
-    return exitCode;
-  }
-
-  const accesses = (place: ReturnType<typeof auditPlace>): unknown[] =>
-    place.records().flatMap(({ type, data }) => (type === 'access' ? [[data['key'], data['way']]] : []));
-
-  it('keeps the trail, also where it ends at once', async () => {
-    const place = auditPlace();
-    expect(await run(place, 'process.env.ACME_API_KEY; process.exit(3)')).toBe(3);
-    expect(accesses(place)).toEqual([['acme/main', 'environment']]);
-    expect(place.text()).not.toContain(CANARIES[0]);
-    expect(await place.verify()).toMatchObject({ ok: true, files: 1 });
-  });
-
-  it('keeps the trail where it ends by an error', async () => {
-    const place = auditPlace();
-    expect(await run(place, 'process.env.ACME_API_KEY; throw new Error("over")')).toBe(1);
-    expect(accesses(place)).toEqual([['acme/main', 'environment']]);
-    expect(place.types()).toContain('closed');
-  });
-
-  it('keeps a file for each of its threads', async () => {
-    const place = auditPlace();
-    const worker = 'process.env.ACME_API_KEY';
-    const code = `import { Worker } from 'node:worker_threads'; process.env.ACME_API_KEY; new Worker(${JSON.stringify(worker)}, { eval: true });`;
-    expect(await run(place, code)).toBe(0);
-    expect(accesses(place)).toHaveLength(2);
-    expect(place.files()).toHaveLength(2);
-    expect(await place.verify()).toMatchObject({ ok: true, files: 2 });
-  });
-
-  it('loses its last batch at most where it is killed', async () => {
-    const place = auditPlace();
-    const code = `process.env.ACME_API_KEY;
-      const { readdirSync, readFileSync } = await import('node:fs');
-      const look = () => {
-        try {
-          const files = readdirSync('audit').filter((name) => name.endsWith('.jsonl'));
-          if (files.some((name) => readFileSync('audit/' + name, 'utf8').includes('"access"'))) process.kill(process.pid, 'SIGKILL');
-        } catch {}
-      };
-      setInterval(look, 10);`;
-    expect(await run(place, code)).toBe(null);
-    expect(accesses(place)).toEqual([['acme/main', 'environment']]);
-    expect((await place.verify()).ok).toBe(true);
   });
 });

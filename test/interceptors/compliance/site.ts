@@ -90,7 +90,7 @@ const pages: Readonly<Record<string, Serve>> = {
   '/reset-after': (_request, response) => {
     response.writeHead(200, { 'content-length': '1000' });
     response.write('beginning', () =>
-      setTimeout(() => (response.socket as net.Socket).resetAndDestroy(), 40),
+      setTimeout(() => (response.socket as net.Socket).resetAndDestroy(), 250),
     );
   },
   '/cut': (_request, response) => {
