@@ -277,6 +277,10 @@ const service = options({
 });
 
 const path = text((value) => value.trim() !== '', 'must be a path');
+const pemPath = text(
+  (value) => value.trim() !== '' && !value.includes('-----BEGIN'),
+  'must be the path of a PEM file, not what stands in it',
+);
 
 const manners = {
   whenLost: z.enum(['share', 'stop']).optional(),
@@ -285,9 +289,9 @@ const manners = {
 };
 
 const tls = options({
-  ca: path.optional(),
-  cert: path.optional(),
-  key: path.optional(),
+  ca: pemPath.optional(),
+  cert: pemPath.optional(),
+  key: pemPath.optional(),
   serverName: text((value) => /^[A-Za-z0-9.-]{1,253}$/.test(value), 'must be the name of a host').optional(),
 }).check((context) => {
   const { cert, key: ofCert } = context.value;

@@ -156,12 +156,20 @@ const key = fc.record({
   id: maybe(fc.constantFrom('main', 'spare', '2')),
   value: maybe(fc.constantFrom('env:SECRET', 'env:GONE', 'file:gone')),
 });
+const maybePem = fc.constantFrom(
+  'key.pem',
+  `-----BEGIN PRIVATE KEY-----\n${CANARY}\n-----END PRIVATE KEY-----`,
+);
 const redis = fc.record(
   {
     type: fc.constant('redis'),
     url: maybe(fc.constantFrom(`rediss://u:${CANARY}@a`, `redis+cluster://:${CANARY}@a,b`, 'env:SECRET')),
     secret: maybe(fc.constantFrom('env:SECRET', 'file:gone')),
-    tls: maybe(fc.record({ ca: maybe(fc.constant('ca.pem')) })),
+    // A file may be called anything, so its path is shown.
+    tls: fc.record({
+      ca: fc.constant('ca.pem'),
+      key: maybePem,
+    }),
     members: maybe(fc.integer({ min: 1, max: 9 })),
   },
   { requiredKeys: ['type', 'url'] },

@@ -140,7 +140,11 @@ describe('a Redis store', () => {
     ['url: redis://h, tls: { ca: a.pem }', 'store.tls has no effect without `rediss://`'],
     ['url: rediss://h, tls: { cert: a.pem }', 'store.tls.cert needs the other one'],
     ['url: rediss://h, tls: { key: a.pem }', 'store.tls.key needs the other one'],
-    ['url: rediss://h, tls: { ca: "" }', 'store.tls.ca must be a path'],
+    ['url: rediss://h, tls: { ca: "" }', 'store.tls.ca must be the path of a PEM file'],
+    [
+      'url: rediss://h, tls: { key: "-----BEGIN PRIVATE KEY-----" }',
+      'store.tls.key must be the path of a PEM file, not what stands in it',
+    ],
     ['url: rediss://h, tls: { serverName: "a b" }', 'store.tls.serverName must be the name of a host'],
     [
       `url: redis://h, secret: ${PASSWORD}-itself`,
