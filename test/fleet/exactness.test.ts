@@ -30,16 +30,16 @@ interface Row extends Spending {
   readonly keys: number;
 }
 
-const SMALL_LIMITS: readonly Row[] = [
-  { service: 'small', way: 'fetch', atATime: 4, limit: SMALL, keys: 1 },
-  { service: 'smalls', way: 'fetch', atATime: 8, limit: SMALL, keys: 16 },
-];
+const SMALL_ON_ONE: Row = { service: 'small', way: 'fetch', atATime: 4, limit: SMALL, keys: 1 };
+const SMALL_ON_MANY: Row = { service: 'smalls', way: 'fetch', atATime: 8, limit: SMALL, keys: 16 };
 const ON_ONE_KEY: Row = { service: 'large', way: 'till', atATime: 16, limit: LARGE, keys: 1 };
 const ON_MANY_KEYS: Row = { service: 'larges', way: 'till', atATime: 16, limit: LARGE_OF_MANY, keys: 16 };
 
 const RUNS: { what: string; rows: readonly Row[] }[] = [
-  { what: '5 per second, on one key and on each of 16, by fetch', rows: SMALL_LIMITS },
-  { what: '2,000 per second on one key', rows: [ON_ONE_KEY] },
+  {
+    what: '5 per second, on one key and on each of 16, by fetch, and 2,000 per second on another',
+    rows: [SMALL_ON_ONE, SMALL_ON_MANY, ON_ONE_KEY],
+  },
   { what: '200 per second on each of 16 keys', rows: [ON_MANY_KEYS] },
 ];
 const PROVIDERS = Object.fromEntries(

@@ -11,7 +11,8 @@ import type { ExpectStatic } from 'vitest';
 import { FleetOfProcesses, STORES } from './fleet.js';
 import type { Limit, Program, Spending } from './fleet.js';
 
-const KILLS = Number(process.env['KEYMUX_FLEET_KILLS'] ?? 50);
+/** Over each store. */
+const KILLS = Number(process.env['KEYMUX_FLEET_KILLS'] ?? 25);
 const STOP_MS = Number(process.env['KEYMUX_FLEET_STOP_MS'] ?? 1_500);
 const AT_ONCE = 5;
 const SECOND_MS = 1_000;

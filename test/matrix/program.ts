@@ -31,13 +31,13 @@ export interface Program {
 }
 
 export function startProgram(sites: Sites, kind: ProgramKind): Program {
-  const { NODE_V8_COVERAGE: coverage, NODE_OPTIONS: _options, ...inherited } = process.env;
+  const { NODE_V8_COVERAGE: coverage = '', NODE_OPTIONS: _options, ...inherited } = process.env;
   const isManaged = kind !== 'bare';
   const child = fork(PROGRAM, [], {
     execArgv: isManaged ? ['--import', PRELOAD, '--import', FORGET] : [],
     env: {
       ...inherited,
-      ...(isManaged && coverage !== undefined ? { NODE_V8_COVERAGE: coverage } : {}),
+      NODE_V8_COVERAGE: isManaged ? coverage : '',
       ...sites.environment(kind),
     },
     stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
