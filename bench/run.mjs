@@ -11,6 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const NOT_BENCHMARKS = [
   'run.mjs',
   'measurements.mjs',
+  'operation-counts.mjs',
   'fleet-worker.mjs',
   'gateway-load.mjs',
   'gateway-servers.mjs',
