@@ -1,10 +1,12 @@
 // `npm run bench`: every benchmark, each in a process of its own, and one report of them all. `--only NAME` for some
-// (it may be repeated), `--json` for machines. The last report stays in .tmp/bench.json.
+// (it may be repeated), `--json` for machines, `--publish` for docs/benchmarks/. The last report stays in .tmp/bench/:
+// tables and pictures in report.md, all numbers in bench.json.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { machine, show } from './measurements.mjs';
+import { reportFiles } from './report.mjs';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -15,6 +17,8 @@ const NOT_BENCHMARKS = [
   'fleet-worker.mjs',
   'gateway-load.mjs',
   'gateway-servers.mjs',
+  'plot.mjs',
+  'report.mjs',
   'redis-server.mjs',
 ];
 const known = readdirSync(folder)
@@ -23,13 +27,17 @@ const known = readdirSync(folder)
 
 function chosenNames() {
   const { values } = parseArgs({
-    options: { json: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } },
+    options: {
+      json: { type: 'boolean', default: false },
+      publish: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true },
+    },
   });
   const names = values.only ?? known;
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new Error(`No benchmark ${unknown.join(', ')}. There are: ${known.join(', ')}`);
-  return { names, json: values.json };
+  return { names, json: values.json, publish: values.publish };
 }
 
 function node(args, stdout) {
@@ -42,7 +50,13 @@ function node(args, stdout) {
   return result.stdout;
 }
 
-const { names, json } = chosenNames();
+function keep(target, files) {
+  rmSync(target, { recursive: true, force: true });
+  mkdirSync(target, { recursive: true });
+  for (const [name, text] of files) writeFileSync(new URL(name, target), text);
+}
+
+const { names, json, publish } = chosenNames();
 node(['scripts/build.mjs', '--if-stale'], 'inherit');
 
 const report = { date: new Date().toISOString().slice(0, 10), machine: machine(), benchmarks: [] };
@@ -63,8 +77,11 @@ for (const name of names) {
 }
 const figures = report.benchmarks.flatMap((benchmark) => benchmark.figures);
 const missed = figures.filter(({ met }) => !met);
-mkdirSync(new URL('../.tmp/', import.meta.url), { recursive: true });
-writeFileSync(new URL('../.tmp/bench.json', import.meta.url), `${JSON.stringify(report, null, 2)}\n`);
+keep(new URL('../.tmp/bench/', import.meta.url), [
+  ['bench.json', `${JSON.stringify(report, null, 2)}\n`],
+  ...reportFiles(report),
+]);
+if (publish) keep(new URL('../docs/benchmarks/', import.meta.url), reportFiles(report));
 if (json) console.log(JSON.stringify(report));
 else console.log(`\n${figures.length - missed.length} of ${figures.length} figures met`);
 // A missed figure is a finding, which depends on the machine; a benchmark that does not run is a defect.
