@@ -13,6 +13,7 @@ export type { ForwardingLimits } from './gateway/forwarder.js';
 export type { ListeningAddress } from './gateway/listening.js';
 export type { GatewayLimits, ListeningOptions, ServerTls } from './gateway/server-options.js';
 
+/** Which manager answers, who may ask, and where the gateway listens. */
 export interface GatewayOptions extends ListeningOptions {
   /** It stays yours: shut it down after the gateway. */
   readonly manager: KeyManager;

@@ -23,7 +23,7 @@ function start(): void {
     followAlerts(manager);
   } catch (error) {
     if (!(error instanceof KeymuxError)) throw error;
-    process.stderr.write(`keymux: ${error.message}\n        ${error.fix}\n`);
+    process.stderr.write(`keymux: ${error.message}\n        ${error.fix} (${error.code})\n`);
     process.exit(exitCodeOf(error));
   }
 }

@@ -1,11 +1,14 @@
-// `npm run mutation [FILE…]`: puts small faults into the rules of core/, one at a time, and asks whether the tests in
-// test/core/ notice. Prints the faults that none did, and fails below the threshold. It says what coverage
-// cannot: whether the tests would fail if the code were wrong.
+// `npm run mutation [-- FILE…] [--json PATH]`: puts small faults into the rules of core/, one at a time, and asks whether
+// the tests in test/core/ notice. Prints the faults that none did and a score by file, and fails below the threshold.
+// `--all`: into every file of core/ that has any code. It says what coverage cannot: whether the tests would fail if the
+// code were wrong. `--json` writes what is printed as data, with the commit that it was measured on.
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { build } from 'esbuild';
 import { mutantsOf, siblingWords } from './mutants.mjs';
@@ -26,8 +29,14 @@ function listFiles(folder, suffix) {
     .sort();
 }
 
+const { values: options, positionals: chosen } = parseArgs({
+  options: { all: { type: 'boolean', default: false }, json: { type: 'string' } },
+  allowPositionals: true,
+});
+
 function targets() {
-  if (process.argv.length > 2) return process.argv.slice(2).map((path) => resolve(path));
+  if (chosen.length > 0) return chosen.map((path) => resolve(path));
+  if (options.all) return listFiles(core, '.ts');
   const files = ['health.ts', 'quota.ts', 'select.ts'].map((name) => join(core, name));
   return [...files, ...listFiles(join(core, 'strategies'), '.ts')];
 }
@@ -164,17 +173,41 @@ await Promise.all(
   }),
 );
 
-const place = ({ path, line }) => `${relative(root, path)}:${line}`;
+const percent = (noticed, total) => (total === 0 ? 100 : (100 * noticed) / total);
 survivors.sort((a, b) => a.path.localeCompare(b.path) || a.start - b.start);
-if (survivors.length > 0) console.log('Faults that no test noticed:');
-for (const mutant of survivors) console.log(`  ${place(mutant)}  ${mutant.label}`);
-for (const [path, { total, noticed }] of tried)
-  console.log(`${relative(root, path)}: ${noticed} of ${total} noticed`);
-
-const total = [...tried.values()].reduce((sum, count) => sum + count.total, 0);
-const score = total === 0 ? 0 : (100 * (total - survivors.length)) / total;
+const files = [...tried]
+  .filter(([, { total }]) => total > 0)
+  .map(([path, { total, noticed }]) => ({
+    file: relative(root, path),
+    faults: total,
+    noticed,
+    percent: percent(noticed, total),
+    missed: survivors
+      .filter((mutant) => mutant.path === path)
+      .map(({ line, label }) => ({ line, change: label })),
+  }));
+const faults = files.reduce((sum, file) => sum + file.faults, 0);
+const score = faults === 0 ? 0 : percent(faults - survivors.length, faults);
 const seconds = Math.round((Date.now() - startedAt) / 1000);
+
+if (survivors.length > 0) console.log('Faults that no test noticed:');
+for (const { file, missed } of files)
+  for (const { line, change } of missed) console.log(`  ${file}:${line}  ${change}`);
+for (const file of files)
+  console.log(
+    `${file.percent.toFixed(1).padStart(5)} %  ${file.file}: ${file.noticed} of ${file.faults} noticed`,
+  );
 console.log(
-  `Noticed ${score.toFixed(1)} % of ${total} faults in ${seconds} s (at least ${THRESHOLD} % are required).`,
+  `Noticed ${score.toFixed(1)} % of ${faults} faults in ${seconds} s (at least ${THRESHOLD} % are required).`,
 );
+if (options.json !== undefined) {
+  const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout.trim();
+  const isChanged = git('status', '--porcelain', 'src/core', 'test/core') !== '';
+  const measured = { commit: git('rev-parse', 'HEAD'), isChanged, node: process.version, seconds };
+  const noticed = faults - survivors.length;
+  writeFileSync(
+    options.json,
+    `${JSON.stringify({ ...measured, faults, noticed, percent: score, files }, null, 2)}\n`,
+  );
+}
 if (score < THRESHOLD) process.exitCode = 1;

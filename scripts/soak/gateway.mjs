@@ -20,8 +20,9 @@ const TICKS = 3;
 const WARM_UP = 2;
 const ROUNDS = 6;
 const PATIENCE_MS = 60_000;
-/** So long no connection was closed: those that the gateway keeps for later end before that. */
-const SETTLED_MS = 4_000;
+const PAUSE_MS = 10;
+/** So often nothing has changed, where it could at any moment. */
+const STANDING_LOOKS = 20;
 /** Files that a process has open anyhow. */
 const OTHER_FILES = 200;
 
@@ -61,7 +62,7 @@ class Helper {
 
 async function until(look, isSo, what) {
   let last;
-  for (const endsAt = performance.now() + PATIENCE_MS; performance.now() < endsAt; await sleep(50)) {
+  for (const endsAt = performance.now() + PATIENCE_MS; performance.now() < endsAt; await sleep(PAUSE_MS)) {
     last = await look();
     if (isSo(last)) return last;
   }
@@ -153,11 +154,12 @@ class Soak {
   }
 
   async #standsStill() {
-    let last = -1;
+    let last = 0;
+    let looks = 0;
     return this.provider.until(({ flooded }) => {
-      const stands = flooded > 0 && flooded === last;
+      looks = flooded > 0 && flooded === last ? looks + 1 : 0;
       last = flooded;
-      return stands;
+      return looks === STANDING_LOOKS;
     }, 'a flood that stands still');
   }
 
@@ -194,14 +196,19 @@ class Soak {
       (leases) => leases === 0,
       'the return of all leases',
     );
-    let files;
-    let since = 0;
+    // It closes what the gateway keeps for later; a connection that carries anything stays, and is found.
     await until(
-      () => this.sample(),
+      () => this.provider.do('rest'),
+      ({ connections }) => connections === 0,
+      'the close of all connections to the provider',
+    );
+    let files;
+    await until(
+      () => this.sample(false),
       (sample) => {
-        if (sample.files !== files) since = performance.now();
+        const stands = sample.sockets === 0 && sample.files === files;
         files = sample.files;
-        return sample.sockets === 0 && performance.now() - since > SETTLED_MS;
+        return stands;
       },
       'the close of all sockets',
     );

@@ -25,6 +25,7 @@ export interface GatewayOptions extends ListeningOptions {
   readonly forwarding?: Partial<ForwardingLimits>;
 }
 
+/** A gateway, from `createGateway` until it is closed. */
 export interface Gateway extends AsyncDisposable {
   /** Rejects with `KEYMUX_USAGE` where it cannot listen there. */
   listen(): Promise<ListeningAddress>;

@@ -34,6 +34,9 @@ interface StatedKey {
   readonly key: FileKey;
 }
 
+/** The value itself, or a reference to it. */
+type NewValue = { readonly text: string } | { readonly value: string };
+
 export function registerRotation(keys: Command): void {
   keys
     .command('rotate')
@@ -53,11 +56,11 @@ async function rotateKey(wanted: string, options: RotateOptions): Promise<void> 
   const stated = statedKey(id, before);
   const { value } = options;
   if (value === undefined && !isWritable(stated.key.value)) throw notWritable(id);
-  const text = value === undefined ? await readValue(id, undefined) : undefined;
-  const next = newCredential(id, stated, before, { value, text });
+  const given: NewValue = value === undefined ? { text: (await readValue(id, undefined)).trim() } : { value };
+  const next = newCredential(id, stated, before, given);
   const isProven = options.check && (await proveKey(next, demandProvider(next, before)));
   const gateway = await findGateway(before, process.env);
-  const backup = await write(stated, value, text);
+  const backup = await write(stated, given);
   if (gateway !== undefined) {
     await gateway.ask('POST', '/reload');
     await drained(gateway, id, DRAIN_MS);
@@ -102,10 +105,10 @@ function newCredential(
   id: string,
   { file, provider, key }: StatedKey,
   before: Configuration,
-  { value, text }: { readonly value: string | undefined; readonly text: string | undefined },
+  given: NewValue,
 ): Credential {
-  const given = value === undefined ? { secret: new Secret((text ?? '').trim()) } : { value };
-  const next = credentialOf({ provider, id: key.id, ...given }, before, { cwd: dirname(file.foundPath) });
+  const value = 'text' in given ? { secret: new Secret(given.text) } : given;
+  const next = credentialOf({ provider, id: key.id, ...value }, before, { cwd: dirname(file.foundPath) });
   const twin = before.credentials.find(
     (other) => other.provider === provider && other.secret.equals(next.secret),
   );
@@ -129,14 +132,14 @@ function demandProvider({ provider }: Credential, { providers }: Configuration) 
 /** The reference stays and its target changes, or the reference changes. */
 async function write(
   { file, provider, index, key }: StatedKey,
-  value: string | undefined,
-  text: string | undefined,
+  given: NewValue,
 ): Promise<{ readonly backup?: string }> {
-  if (value !== undefined) {
+  if ('value' in given) {
+    const { text, format } = file;
     return {
-      backup: replaceConfiguration(file, withKeyValue(file.text, file.format, { provider, index }, value)),
+      backup: replaceConfiguration(file, withKeyValue(text, format, { provider, index }, given.value)),
     };
   }
-  await writeValue(key.value, (text ?? '').trim(), dirname(file.foundPath));
+  await writeValue(key.value, given.text, dirname(file.foundPath));
   return {};
 }

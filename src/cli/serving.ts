@@ -10,8 +10,9 @@ import { findTokens } from '../gateway/token-file.js';
 import { KeyManager } from '../manager/key-manager.js';
 import { assembleGateway } from './assembled-gateway.js';
 import { EXIT } from './exit-codes.js';
+import { secretsOf } from './run-redactor.js';
 import type { ServeOptions } from './serve.js';
-import { note, warn } from './terminal.js';
+import { hideSecrets, note, warn } from './terminal.js';
 
 /** Serves until a signal comes. Resolves with the exit code. */
 export async function serve(options: ServeOptions): Promise<number> {
@@ -21,6 +22,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   refuseOpenListening(host, tls !== undefined, insecureListen);
   const tokens = findTokens(process.env, options.tokenFile);
   await using manager = new KeyManager();
+  hideSecrets(() => secretsOf(manager.configuration));
   const gateway = assembleGateway({
     manager,
     tokens: tokens.tokens,

@@ -4,6 +4,7 @@ import { readsLikeName } from '../config/plain-names.js';
 import { KeymuxError } from '../core/errors.js';
 import type { LabelledSecret } from '../core/redaction.js';
 import { createRedactor } from '../core/redaction.js';
+import { joinRedaction, redactKnown } from '../manager/process-redaction.js';
 import { rootOf } from './exit-codes.js';
 
 export type Colours = ReturnType<typeof pc.createColors>;
@@ -29,7 +30,9 @@ export function stdoutColumns(): number {
   return process.stdout.isTTY ? Math.max(1, process.stdout.columns) : Number.POSITIVE_INFINITY;
 }
 
-let readSecrets: (() => readonly LabelledSecret[]) | undefined;
+let readSecrets: () => readonly LabelledSecret[] = () => [];
+let hasJoined = false;
+const redact = (text: string): string => createRedactor(readSecrets()).redact(text);
 
 /**
  * From now on, these stand in no chatter, warning or error, whoever worded it: the error of a library may quote the
@@ -37,10 +40,13 @@ let readSecrets: (() => readonly LabelledSecret[]) | undefined;
  */
 export function hideSecrets(read: () => readonly LabelledSecret[]): void {
   readSecrets = read;
+  // Some commands are modules of their own, with a copy of this one; the error that ends them is told by the main one.
+  if (!hasJoined) joinRedaction(redact);
+  hasJoined = true;
 }
 
 function tell(text: string): void {
-  process.stderr.write(readSecrets === undefined ? text : createRedactor(readSecrets()).redact(text));
+  process.stderr.write(redactKnown(text));
 }
 
 /** The result of a command. */

@@ -33,6 +33,7 @@ export interface ServiceDefinition {
 /** What a process does while it cannot ask the store: it spends its fair share, or nothing. */
 export type WhenLost = 'share' | 'stop';
 
+/** Which vault a configuration names, and what opens it. */
 export interface VaultDefinition {
   /** Absolute. */
   readonly path: string;

@@ -55,7 +55,7 @@ export function defineProvider(
 }
 
 /** The name that is discovered for a provider which names none: `ACME_API_KEY` for `acme`. */
-function defaultEnvName(id: string): string {
+export function defaultEnvName(id: string): string {
   const name = id.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_');
   return `${/^\d/.test(name) ? '_' : ''}${name}_API_KEY`;
 }

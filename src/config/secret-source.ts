@@ -3,12 +3,14 @@ import { KeymuxError } from '../core/errors.js';
 import { readsLikeName } from './plain-names.js';
 import { keyOf, type ReadKey, type ReferenceContext, unreadableKey } from './reference.js';
 
+/** What a source answers. */
 export interface SecretValue {
   readonly value: string;
   /** From then on it is to be read anew. Epoch milliseconds. Default: every five minutes. */
   readonly expiresAt?: number;
 }
 
+/** Reads references of a kind of its own, such as those to the secret manager of a cloud. */
 export interface SecretSource {
   /** What its references begin with: `aws-sm` for `aws-sm:prod/openai`. */
   readonly scheme: string;

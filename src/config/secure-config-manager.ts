@@ -17,6 +17,7 @@ const DEFAULT_STALE_MS = 3_600_000;
 const DEFAULT_REFRESH_MS = 300_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 
+/** What a `SecureConfigManager` reads from, and how long it trusts what it read. */
 export interface SecureConfigOptions {
   /** For references that keymux cannot read by itself. */
   readonly sources?: readonly SecretSource[];
@@ -41,7 +42,10 @@ export interface SecureConfigOptions {
   readonly onTrouble?: (error: KeymuxError) => void;
 }
 
-/** What the resolution of a configuration needs of a `SecureConfigManager`. */
+/**
+ * What the resolution of a configuration needs of a `SecureConfigManager`.
+ * @internal
+ */
 export interface SecretReader {
   readonly schemes: readonly string[];
   /** @throws `KEYMUX_SECRET_UNREADABLE`, `KEYMUX_VAULT_LOCKED`, `KEYMUX_VAULT_DAMAGED` */
@@ -69,6 +73,7 @@ export class SecureConfigManager implements SecretReader, Disposable {
     this.#now = options.now ?? Date.now;
   }
 
+  /** What the references of the registered sources begin with. */
   get schemes(): readonly string[] {
     return [...this.#sources.keys()];
   }
@@ -89,6 +94,10 @@ export class SecureConfigManager implements SecretReader, Disposable {
     return this.#current(held).secret;
   }
 
+  /**
+   * As `resolve`, for the resolution of a configuration.
+   * @internal
+   */
   readKey(reference: string, context: ReferenceContext): ReadKey {
     // A variable cannot fail, only go: then it was taken away.
     if (reference.startsWith('env:')) return readReference(reference, context);
@@ -110,7 +119,10 @@ export class SecureConfigManager implements SecretReader, Disposable {
     return this.#current(held);
   }
 
-  /** Runs what reads a whole configuration; what it no longer refers to is forgotten. */
+  /**
+   * Runs what reads a whole configuration; what it no longer refers to is forgotten.
+   * @internal
+   */
   reading<T>(work: () => T): T {
     const inUse = (this.#inUse = new Set<HeldSecret>());
     try {
@@ -122,7 +134,10 @@ export class SecureConfigManager implements SecretReader, Disposable {
     }
   }
 
-  /** Resolves when every source that was asked for the first time has answered; undefined where none was. */
+  /**
+   * Resolves when every source that was asked for the first time has answered; undefined where none was.
+   * @internal
+   */
   settled(): Promise<void> | undefined {
     const flights = [...this.#held.values()].flatMap(({ value, flight }) =>
       value === undefined && flight !== undefined ? [flight] : [],

@@ -29,6 +29,7 @@ export const ERROR_CODES = [
   'KEYMUX_VAULT_LOCKED',
 ] as const;
 
+/** One of `ERROR_CODES`. */
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 export interface KeymuxErrorOptions {
@@ -58,6 +59,11 @@ export class KeymuxError extends Error {
     this.code = code;
     this.fix = options.fix;
     if (options.retryAt !== undefined) this.retryAt = options.retryAt;
+  }
+
+  /** Where its code is explained, within the package: `docs/troubleshooting.md#keymux_timeout`. */
+  get docs(): string {
+    return `docs/troubleshooting.md#${this.code.toLowerCase()}`;
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {

@@ -16,6 +16,7 @@ export type Scope = 'request' | 'route' | 'key' | 'bucket' | 'provider' | 'egres
 /** Where a deadline comes from: the provider said so, or we guessed. */
 export type DeadlineSource = 'stated' | 'guessed';
 
+/** How one attempt ended, and whom that blames. */
 export interface Outcome {
   readonly kind: OutcomeKind;
   readonly scope: Scope;

@@ -7,6 +7,7 @@ export type Clock = () => number;
 /** A number in [0, 1). */
 export type Random = () => number;
 
+/** Where warnings go. What it is handed holds no secret. */
 export interface Logger {
   warn(message: string): void;
   info(message: string): void;

@@ -7,14 +7,17 @@ const HIDDEN = '[secret]';
 export class Secret {
   readonly #value: string;
 
+  /** @internal */
   constructor(value: string) {
     this.#value = value;
   }
 
+  /** The text itself. Whoever calls this answers for where it goes. */
   reveal(): string {
     return this.#value;
   }
 
+  /** Whether both hold the same text. */
   equals(other: Secret): boolean {
     return this.#value === other.#value;
   }

@@ -45,6 +45,7 @@ export const strategies = {
   'most-remaining': mostRemaining,
 } as const satisfies Record<string, Strategy>;
 
+/** How one of the usable keys is picked; `strategy` in the configuration. */
 export type StrategyName = keyof typeof strategies;
 
 /** All that decides whether a credential may be used now. */

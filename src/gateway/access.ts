@@ -4,6 +4,7 @@ import type { ForwardTarget } from './target.js';
 
 export const ROLES = ['use', 'read', 'admin'] as const;
 
+/** What a token may do: send requests, look, or change. */
 export type Role = (typeof ROLES)[number];
 
 export interface Caller {

@@ -224,7 +224,7 @@ export class ForwardAttempt implements Dispatcher.DispatchHandler, SilenceListen
         return this.#decideByEnding();
       case 'collect':
         this.#phase = 'collecting';
-        return this.#ending === undefined ? this.#limitHeld() : this.#decideByEnding();
+        return this.#decideByEnding();
       case 'deliver':
         return this.#deliver(step.headers ?? NO_HEADERS);
       case 'retry':
@@ -236,17 +236,12 @@ export class ForwardAttempt implements Dispatcher.DispatchHandler, SilenceListen
     }
   }
 
-  #limitHeld(): void {
-    if (this.#held !== undefined) this.#limitLength();
-  }
-
   // --- to the caller --------------------------------------------------------------------------------------------
 
   #deliver(headers: Readonly<Record<string, string>>): void {
-    const head = this.#head;
     const ending = this.#ending;
-    if (head === undefined || (ending !== undefined && ending !== 'whole'))
-      return this.#deliverFailure(headers);
+    if (typeof ending === 'object') return this.#deliverFailure(ending.code, headers);
+    const head = this.#knownHead;
     this.#phase = 'open';
     this.#end = answerEndOf(head, this.#lease.member.provider.stream);
     this.#owner.open(this.#lease, head, headers);
@@ -260,9 +255,8 @@ export class ForwardAttempt implements Dispatcher.DispatchHandler, SilenceListen
     else this.#finish();
   }
 
-  #deliverFailure(headers: Readonly<Record<string, string>>): void {
+  #deliverFailure(code: string, headers: Readonly<Record<string, string>>): void {
     const lease = this.#lease;
-    const code = typeof this.#ending === 'object' ? this.#ending.code : 'no answer';
     if (this.#hasBrokenMeanwhile) this.#owner.exchange.broken(lease, code);
     this.#giveUp();
     this.#owner.fail(failureOf(lease, code, this.#progress, headers), lease);

@@ -122,7 +122,6 @@ export class ForwardedRequest implements AttemptOwner, RequestFacts {
   }
 
   readonly #acquire = (): void => {
-    if (this.isGone) return;
     try {
       this.#cross();
       const first = this.#first();

@@ -9,6 +9,7 @@ import type { ForwardTarget } from './target.js';
 import { ForwardedUpgrade } from './upgrade.js';
 import { Upstreams } from './upstreams.js';
 
+/** How long and how large forwarded requests and answers may be. */
 export interface ForwardingLimits {
   /** Of a caller's request. Bytes. */
   readonly maxBodyBytes: number;

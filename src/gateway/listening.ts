@@ -7,6 +7,7 @@ export const DEFAULT_PORT = 4_800;
 /** How long requests under way may take at the end. Milliseconds. */
 export const DEFAULT_GRACE_MS = 10_000;
 
+/** Where a gateway listens. */
 export interface ListeningAddress {
   /** Such as `http://127.0.0.1:4800`. */
   readonly origin: string;

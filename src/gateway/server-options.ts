@@ -1,6 +1,7 @@
 /** What can be said of the gateway's server, and what holds otherwise. */
 import type { ServerOptions } from 'node:http';
 
+/** What the gateway bears of all callers together. */
 export interface GatewayLimits {
   /** Of the request line and all headers. Bytes. Default: 32 KiB. */
   readonly maxHeadBytes: number;
@@ -29,6 +30,7 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   maxConnections: 20_000,
 };
 
+/** The certificate that a gateway shows, in PEM. */
 export interface ServerTls {
   /** PEM. */
   readonly cert: string;
@@ -36,6 +38,7 @@ export interface ServerTls {
   readonly key: string;
 }
 
+/** Where a gateway listens, and what it bears. */
 export interface ListeningOptions {
   /** Default: 127.0.0.1. */
   readonly host?: string;

@@ -1,6 +1,6 @@
 /** A WebSocket of a caller: a key is found for its handshake, then bytes pass both ways. */
 import http, { ServerResponse } from 'node:http';
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -29,7 +29,7 @@ const MOST_EARLY_CHUNKS = 16;
 /** A refused handshake. */
 interface Refused {
   readonly head: { readonly status: number; header(name: string): string | undefined };
-  readonly message: IncomingMessage;
+  readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
 }
 
@@ -197,8 +197,9 @@ export class ForwardedUpgrade implements RequestFacts, Breakable {
         const value = message.headers[name];
         return typeof value === 'string' ? value : value?.join(', ');
       };
-      const head = { status: message.statusCode ?? 0, header };
-      this.#onRefused(lease, { head, message, body: Buffer.concat(chunks) });
+      // Every answer has a status; only a request, which Node has in the same class, has none.
+      const head = { status: message.statusCode as number, header };
+      this.#onRefused(lease, { head, headers: message.headers, body: Buffer.concat(chunks) });
     });
   }
 
@@ -255,10 +256,11 @@ export class ForwardedUpgrade implements RequestFacts, Breakable {
     this.#respond(status, ownHeaders(headers, body, this.#imprint(lease)), Buffer.from(body));
   }
 
-  #deliver(lease: Lease, { message, body }: Refused, extra: Readonly<Record<string, string>>): void {
-    const headers = { ...message.headers, 'content-length': String(body.length) };
+  #deliver(lease: Lease, refused: Refused, extra: Readonly<Record<string, string>>): void {
+    const { head, body } = refused;
+    const headers = { ...refused.headers, 'content-length': String(body.length) };
     const key = lease.member.credential.secret.reveal();
-    this.#respond(message.statusCode ?? 502, answerHeaders(headers, extra, key, this.#imprint(lease)), body);
+    this.#respond(head.status, answerHeaders(headers, extra, key, this.#imprint(lease)), body);
   }
 
   #respond(status: number, raw: RawHeaders, body: Buffer): void {
@@ -277,7 +279,7 @@ export class ForwardedUpgrade implements RequestFacts, Breakable {
     const socket = this.#socket;
     const key = lease.member.credential.secret.reveal();
     const raw = answerHeaders(message.headers, {}, key, this.#imprint(lease));
-    raw.push('connection', 'Upgrade', 'upgrade', message.headers.upgrade ?? 'websocket');
+    raw.push('connection', 'Upgrade', 'upgrade', String(message.headers.upgrade));
     let text = 'HTTP/1.1 101 Switching Protocols\r\n';
     for (let at = 0; at < raw.length; at += 2) text += `${raw[at]}: ${raw[at + 1]}\r\n`;
     socket.write(`${text}\r\n`, 'latin1');

@@ -4,6 +4,7 @@ import { messageOf } from '../manager/events.js';
 import type { Member } from '../manager/members.js';
 import type { Undo } from '../manager/phases.js';
 import type { Pool } from '../manager/pool.js';
+import { emitWarning } from '../manager/process-redaction.js';
 import { virtualKeysOf } from '../manager/virtual-keys.js';
 import { catalogue } from '../providers/catalogue.js';
 import { createEnvProxy } from './env-proxy.js';
@@ -47,7 +48,7 @@ class EnvAnswers {
     this.#manager = manager;
     this.#real = real;
     this.#virtual = new VirtualVariables(real, virtualKeysOf(manager), (message) =>
-      process.emitWarning(`keymux: ${message} Take the real key out of the environment and of .env.`),
+      emitWarning(`keymux: ${message} Take the real key out of the environment and of .env.`),
     );
     this.#adopt();
     this.#stopFollowing = manager.on('reloaded', () => this.#adopt());
@@ -114,7 +115,7 @@ class EnvAnswers {
     try {
       this.#manager.reload({ by: 'environment' });
     } catch (error) {
-      process.emitWarning(`keymux: keys set in process.env could not be read: ${messageOf(error)}`);
+      emitWarning(`keymux: keys set in process.env could not be read: ${messageOf(error)}`);
     }
   }
 

@@ -1,9 +1,9 @@
 /** Where a request of node:http may go: to the provider that it was made for, or to others of the same protocol. */
 import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
-import { KeymuxError } from '../core/errors.js';
 import type { Lease } from '../manager/lease.js';
 import type { Crossing, ManagedOrigin, Translation } from '../manager/managed-origins.js';
+import { originRefused } from '../manager/destinations.js';
 import type { Pool } from '../manager/pool.js';
 import { judgeConnection } from './connection-trust.js';
 import type { FoundHead } from './http-head.js';
@@ -73,13 +73,14 @@ export class Route {
   translate(wire: Wire, lease: Lease): Translation | undefined {
     const translation = this.#crossing?.translate(this.#http.found.path, wire.body, lease);
     if (translation === undefined) return undefined;
-    const { provider } = lease.member;
-    const fault = provider.mode === 'virtual' ? judgeConnection(translation.origin, {}) : undefined;
+    const { id, mode } = lease.member.provider;
+    const { origin } = translation;
+    const fault = mode === 'virtual' ? judgeConnection(origin, {}) : undefined;
     if (fault !== undefined)
-      throw new KeymuxError(
-        'KEYMUX_ORIGIN_REFUSED',
-        `The request was not sent to ${translation.origin} with a key of ${provider.id} (mode: virtual): ${fault}.`,
-        { fix: 'Leave the check of certificates switched on.' },
+      throw originRefused(
+        { provider: id, origin, fault },
+        `The request was not sent to ${origin} with a key of ${id} (mode: virtual): ${fault}.`,
+        'Leave the check of certificates switched on.',
       );
     return translation;
   }

@@ -5,6 +5,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import Module from 'node:module';
 import { KeymuxError } from '../core/errors.js';
+import { tellHttp2Request } from '../manager/destinations.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import { isOwned } from '../manager/ownership.js';
 import type { Undo } from '../manager/phases.js';
@@ -163,8 +164,10 @@ class Http2Layer {
       if (dropped !== undefined) ({ source: remaining } = request = request.without(dropped));
     }
     const managed = origin === undefined ? undefined : this.#manager.origins.find(origin);
-    const found = managed === undefined ? undefined : request.find(keyFinderOf(managed));
-    if (managed === undefined || found === undefined) return { headers: remaining };
+    if (origin === undefined || managed === undefined) return { headers: remaining };
+    tellHttp2Request(origin, path);
+    const found = request.find(keyFinderOf(managed));
+    if (found === undefined) return { headers: remaining };
     const url = `${origin}${path}`;
     const exchange = new Http2Exchange(this.#manager, {
       managed,

@@ -20,13 +20,13 @@
  * nothing else is to be asked. A request that passes is then treated as ever: `findKey…` with `keyFinderOf(managed)`
  * finds the virtual key as it finds a captured one.
  */
-import { channel } from 'node:diagnostics_channel';
-import { KeymuxError } from '../core/errors.js';
+import type { KeymuxError } from '../core/errors.js';
 import type { AuthPlacement, ProviderDefinition } from '../core/provider.js';
 import { replaceKey } from '../core/written-key.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import type { Lease } from '../manager/lease.js';
 import type { ManagedOrigin } from '../manager/managed-origins.js';
+import { originRefused } from '../manager/destinations.js';
 import { virtualKeysOf } from '../manager/virtual-keys.js';
 import type { VirtualKey, VirtualKeys } from '../manager/virtual-keys.js';
 import type { ConnectionFacts } from './connection-trust.js';
@@ -188,31 +188,28 @@ export class KeyGuard {
     const rule = definition === undefined ? '' : ` It may stand in ${placesOf(definition)} only.`;
     const origins = definition?.origins.join(', ') ?? '';
     if (home?.provider.id === provider)
-      return refused(
-        `A virtual key of ${provider} stands in ${place} of a request to ${origin}.${rule}`,
+      return originRefused(
+        { provider, origin, fault: `it stands in ${place.split(' "', 1)[0]}` },
+        `A virtual key of ${provider} stands in ${place} of a request to ${origin}.${rule}${NOT_SENT}`,
         `Send the key where ${provider} expects it, or state the place in providers.${provider}.auth.`,
       );
-    REFUSED.publish({ provider, origin });
-    return refused(
-      `A virtual key of ${provider} stands in ${place} of a request to ${origin ?? 'a destination that keymux cannot see'}. It may go to ${origins || 'no origin'} only (mode: virtual).`,
+    return originRefused(
+      { provider, origin },
+      `A virtual key of ${provider} stands in ${place} of a request to ${origin ?? 'a destination that keymux cannot see'}. It may go to ${origins || 'no origin'} only (mode: virtual).${NOT_SENT}`,
       `Send it to ${provider} alone; if this origin is one of its own, add it to providers.${provider}.origins.`,
     );
   }
 
   #untrusted({ provider }: VirtualKey, fault: string, origin: string | undefined): KeymuxError {
-    return refused(
-      `The virtual key of ${provider} is not turned into a real one for a request to ${origin}: ${fault}.`,
+    return originRefused(
+      { provider, origin, fault },
+      `The virtual key of ${provider} is not turned into a real one for a request to ${origin}: ${fault}.${NOT_SENT}`,
       `Let the client connect in the usual way, or set providers.${provider}.mode to direct.`,
     );
   }
 }
 
-/** For whoever looks for anomalies: `{ provider, origin }` of each key that was to go elsewhere. */
-const REFUSED = channel('keymux:origin-refused');
-
-function refused(message: string, fix: string): KeymuxError {
-  return new KeymuxError('KEYMUX_ORIGIN_REFUSED', `${message} The request was not sent.`, { fix });
-}
+const NOT_SENT = ' The request was not sent.';
 
 /** Basic credentials in the open, so that what is in them can be found. `name`: in lower case. */
 function readable(name: string, value: string): string {

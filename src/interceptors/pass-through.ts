@@ -2,6 +2,7 @@
 import type { MaybePromise } from '../core/ports.js';
 import type { Step } from '../manager/attempt.js';
 import { messageOf } from '../manager/events.js';
+import { emitWarning } from '../manager/process-redaction.js';
 
 let isReported = false;
 
@@ -9,7 +10,7 @@ let isReported = false;
 export function reportOwnError(error: unknown): void {
   if (isReported) return;
   isReported = true;
-  process.emitWarning(`keymux left a request as it was after an error of its own: ${messageOf(error)}`, {
+  emitWarning(`keymux left a request as it was after an error of its own: ${messageOf(error)}`, {
     code: 'KEYMUX_INTERNAL',
   });
 }

@@ -5,7 +5,8 @@
  */
 import { Socket, isIP } from 'node:net';
 import { TLSSocket, checkServerIdentity } from 'node:tls';
-import { KeymuxError } from '../core/errors.js';
+import type { KeymuxError } from '../core/errors.js';
+import { originRefused } from '../manager/destinations.js';
 import type { ConnectionFacts } from './connection-trust.js';
 import { judgeConnection } from './connection-trust.js';
 import { boundOrigin, hidden, isForwardProxy } from './undici-dispatcher.js';
@@ -205,10 +206,11 @@ export class UndiciConnection {
   refusal(): KeymuxError | undefined {
     const fault = this.#fault();
     if (fault === undefined) return undefined;
-    return new KeymuxError(
-      'KEYMUX_ORIGIN_REFUSED',
-      `A key of ${this.#provider} does not go into a request to ${this.#origin}: ${fault}. The request was not sent.`,
-      { fix: `Let the client connect in the usual way, or set providers.${this.#provider}.mode to direct.` },
+    const [provider, origin] = [this.#provider, this.#origin];
+    return originRefused(
+      { provider, origin, fault },
+      `A key of ${provider} does not go into a request to ${origin}: ${fault}. The request was not sent.`,
+      `Let the client connect in the usual way, or set providers.${provider}.mode to direct.`,
     );
   }
 

@@ -1,6 +1,7 @@
 /** What people may see of an audit trail: read by `observe`, shown by the gateway and the command line. No secrets. */
 import type { KeymuxError } from '../core/errors.js';
 
+/** One line of an audit file. */
 export interface AuditRecord {
   /** Counts from 1 in each file. */
   readonly seq: number;
@@ -20,6 +21,7 @@ export interface FoundRecord extends AuditRecord {
   readonly file: string;
 }
 
+/** What is wrong with an audit trail, and where. */
 export interface AuditFault {
   /** Its name in the folder. */
   readonly file: string;
@@ -28,6 +30,7 @@ export interface AuditFault {
   readonly why: string;
 }
 
+/** What a check of an audit trail found. */
 export interface AuditVerdict {
   readonly ok: boolean;
   readonly folder: string;

@@ -1,6 +1,6 @@
 /** Requests to one provider of a service with `rewrite`, answered by the others. */
 import type { Rewrite } from '../config/configuration.js';
-import { KeymuxError } from '../core/errors.js';
+import type { KeymuxError } from '../core/errors.js';
 import type { ProviderDefinition } from '../core/provider.js';
 import { holdsKey } from '../core/written-key.js';
 import {
@@ -15,6 +15,7 @@ import {
 import type { Crossed } from '../providers/translation.js';
 import type { Lease } from './lease.js';
 import type { Crossing, Translation } from './managed-origins.js';
+import { originRefused } from './destinations.js';
 import type { Pool } from './pool.js';
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -103,10 +104,10 @@ export class ServiceCrossing implements Crossing {
 
   #notCovered(to: ProviderDefinition): KeymuxError {
     const { id, protocol } = this.home;
-    return new KeymuxError(
-      'KEYMUX_ORIGIN_REFUSED',
+    return originRefused(
+      { provider: id, origin: new URL(to.baseUrl).origin },
       `A request to ${id} outside of its prefix "${prefixOf(protocol)}" cannot be sent to ${to.id}.`,
-      { fix: `Correct \`providers.${id}.protocol.pathPrefix\`, or take the providers out of one service.` },
+      `Correct \`providers.${id}.protocol.pathPrefix\`, or take the providers out of one service.`,
     );
   }
 }

@@ -6,6 +6,7 @@ import type { DecisionRecord } from '../core/decision.js';
 import type { Decisions } from './decisions.js';
 import { messageOf } from './events.js';
 import { onProcessExit } from './process-exit.js';
+import { emitWarning } from './process-redaction.js';
 
 /** All that is remembered, as it is written to a file. */
 export function recordOf(
@@ -41,7 +42,7 @@ export function keepDecisions(path: string, record: () => DecisionRecord): () =>
     try {
       writeFileSync(fileFor(path), `${JSON.stringify(content)}\n`, { mode: 0o600 });
     } catch (error) {
-      process.emitWarning(`keymux could not write its decisions (KEYMUX_DECISIONS): ${messageOf(error)}`);
+      emitWarning(`keymux could not write its decisions (KEYMUX_DECISIONS): ${messageOf(error)}`);
     }
   };
   const forget = onProcessExit(write);

@@ -1,6 +1,7 @@
 /** What runs below a `KeyManager`: its parts, put together in six phases and taken apart in reverse. */
 import type { Configuration, WhenLost } from '../config/configuration.js';
 import { SecureConfigManager } from '../config/secure-config-manager.js';
+import type { Credential } from '../core/credential.js';
 import type { Clock, MaybePromise, Store, StoreNotice, StoredState } from '../core/ports.js';
 import type { Outcome } from '../core/outcome.js';
 import { shareTable, unshareTable } from '../state/attach.js';
@@ -27,14 +28,15 @@ import { PhaseRunner } from './phases.js';
 import { leavePlace } from './places.js';
 import { onProcessExit } from './process-exit.js';
 import type { PoolContext } from './pool.js';
-import { redactedLogger, STDERR_LOGGER } from './redacted-logger.js';
+import { joinRedaction } from './process-redaction.js';
+import { redactedLogger, STDERR_LOGGER, withoutKeys } from './redacted-logger.js';
 import { Roster } from './roster.js';
 import { BucketMoves } from './shared-buckets.js';
 import { chooseStore, fingerprintKeyFor } from './store-choice.js';
 import { SourceWatch } from './source-watch.js';
 import { StoreLink } from './store-link.js';
 import { Sync } from './sync.js';
-import { hearThreads, tellThreads, toPortable } from './thread-news.js';
+import { hearThreads, stopTelling, tellThreads, toPortable } from './thread-news.js';
 import { Testimony } from './testimony.js';
 import { Verdicts } from './verdicts.js';
 
@@ -64,6 +66,7 @@ export class Engine {
   readonly #seams: KeyManagerSeams;
   readonly #phases = new PhaseRunner();
   readonly #notices: Notices;
+  readonly #redact = (text: string): string => withoutKeys(text, this.#keys());
   readonly #fingerprintKey: () => Uint8Array;
   /** Reads keys, and tells when one changed. */
   readonly #secrets: SecureConfigManager;
@@ -92,14 +95,15 @@ export class Engine {
     this.#seams = seams;
     this.ready = new Promise((resolve) => (this.#resolveReady = resolve));
 
-    this.table = phases.run('data structures', () => seams.table ?? StateTable.create());
-    phases.onUndo('data structures', () => this.events.removeAll());
-    const now = options.clock ?? (() => this.table.now());
-    // Until there is a roster no key is known.
-    const logger = redactedLogger(
-      options.logger ?? STDERR_LOGGER,
-      () => (this.roster as Roster | undefined)?.configuration.credentials ?? [],
+    const { clock } = options;
+    this.table = phases.run(
+      'data structures',
+      () => seams.table ?? StateTable.create(clock === undefined ? {} : { now: clock }),
     );
+    phases.onUndo('data structures', () => this.events.removeAll());
+    const now = clock ?? (() => this.table.now());
+    const logger = redactedLogger(options.logger ?? STDERR_LOGGER, () => this.#keys());
+    joinRedaction(this.#redact);
     this.#notices = new Notices(this.events, logger, now, this.table.fleet);
 
     this.#secrets = phases.run('external dependencies', () => this.#createSecrets(options));
@@ -207,7 +211,12 @@ export class Engine {
       takeUp: (configuration) => this.#takeUpEverywhere(configuration),
     });
     phases.run('provider discovery', () => this.#adopt(dependencies.configuration));
-    if (seams.shareWithThreads === true) phases.onUndo('provider discovery', () => unshareTable());
+    if (seams.shareWithThreads === true) {
+      phases.onUndo('provider discovery', () => {
+        stopTelling();
+        unshareTable();
+      });
+    }
     if (seams.recovery !== 'lazy') void this.recovered();
   }
 
@@ -264,7 +273,7 @@ export class Engine {
   /** State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`. */
   recovered(): MaybePromise<void> {
     if (this.#recovery !== undefined) return this.#recovery === 'done' ? undefined : this.#recovery;
-    const joined = this.#phases.run('state recovery', () => this.#join());
+    const joined = this.#phases.run('state recovery', () => this.#joinIfPossible());
     if (joined instanceof Promise) {
       // What went wrong was told; the program goes on with what it has.
       this.#recovery = joined.catch(() => {}).then(() => this.#finishRecovery());
@@ -298,6 +307,11 @@ export class Engine {
     return { configuration, store, fingerprintKey };
   }
 
+  /** Until there is a roster no key is known. */
+  #keys(): readonly Credential[] {
+    return (this.roster as Roster | undefined)?.configuration.credentials ?? [];
+  }
+
   #createSecrets({ secretSources = [] }: KeyManagerOptions): SecureConfigManager {
     return new SecureConfigManager({
       sources: secretSources,
@@ -329,6 +343,16 @@ export class Engine {
       recordOutcome: (lease, outcome, latencyMs) => this.#recordOutcome(lease, outcome, latencyMs),
       recordEnd: (lease) => this.#recordEnd(lease),
     };
+  }
+
+  /** A store may also throw when it is opened: it is lost then, and asked again later. */
+  #joinIfPossible(): MaybePromise<void> {
+    try {
+      return this.#join();
+    } catch (error) {
+      if (!this.link.isLost) throw error;
+      return undefined;
+    }
   }
 
   /** Opens the store and says that this process is there. */

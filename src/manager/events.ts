@@ -2,6 +2,7 @@ import { channel, hasSubscribers } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { AnomalyKind } from '../core/anomaly.js';
 import type { DeadlineSource, OutcomeKind } from '../core/outcome.js';
+import { emitWarning } from './process-redaction.js';
 
 /** What keymux tells about itself; every event is also published on the diagnostics channel `keymux:<name>`. */
 export interface KeymuxEvents {
@@ -47,6 +48,7 @@ export interface KeymuxEvents {
   exhausted: { readonly service: string; readonly retryAt?: number; readonly at: number };
 }
 
+/** Somebody changed something by hand: by the library, the command line or the gateway. */
 export interface AdministeredEvent {
   readonly action: 'disable' | 'enable' | 'reset' | 'add-key' | 'retire-key' | 'report' | 'reload';
   /** `provider/key`; absent for what concerns all. */
@@ -173,7 +175,9 @@ export interface StoreEvent {
   readonly at: number;
 }
 
+/** One of the names of `KeymuxEvents`. */
 export type EventName = keyof KeymuxEvents;
+/** Called with an event of its name. */
 export type Listener<Name extends EventName> = (event: KeymuxEvents[Name]) => void;
 
 /** Tells listeners and diagnostics channels. A listener that throws harms no request. */
@@ -196,7 +200,7 @@ export class Events {
       try {
         listener(event);
       } catch (error) {
-        process.emitWarning(`A listener of the keymux event "${name}" failed: ${messageOf(error)}`);
+        emitWarning(`A listener of the keymux event "${name}" failed: ${messageOf(error)}`);
       }
     }
   }

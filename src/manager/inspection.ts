@@ -36,6 +36,7 @@ export interface StoreSnapshot {
   readonly trouble?: string;
 }
 
+/** This process as one of those that share its store. */
 export interface FleetSnapshot {
   readonly memberId: string;
   /** How many share, as far as this process knows. */
@@ -52,6 +53,7 @@ export interface FleetSnapshot {
   readonly leader?: string;
 }
 
+/** A service, its providers and how one of their keys is picked. */
 export interface ServiceSnapshot {
   readonly name: string;
   readonly strategy: string;
@@ -60,6 +62,7 @@ export interface ServiceSnapshot {
   readonly next?: string;
 }
 
+/** A provider as it fares now. */
 export interface ProviderSnapshot {
   readonly id: string;
   readonly origins: readonly string[];
@@ -70,6 +73,7 @@ export interface ProviderSnapshot {
   readonly healthScore: number;
 }
 
+/** A key as it fares now, by its id. */
 export interface KeySnapshot {
   /** `provider/id`. */
   readonly id: string;
@@ -117,6 +121,7 @@ export interface StatedSnapshot {
   readonly kind: 'fixed' | 'refilling' | 'returning';
 }
 
+/** Which key the next request of a service gets, and why not the others. */
 export interface Explanation {
   readonly service: string;
   readonly strategy: string;

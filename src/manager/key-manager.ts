@@ -31,12 +31,14 @@ import { exhaustedError } from './refusal.js';
 import { NOBODY } from './stand-ins.js';
 import { seenVersions } from './verdicts.js';
 
+/** How long to wait for a lease, and what ends the wait. */
 export interface AcquireOptions {
   readonly signal?: AbortSignal;
   /** How long to wait for a key. Milliseconds. Default: 30,000. */
   readonly timeoutMs?: number;
 }
 
+/** A key, and where to send requests with it. */
 export interface Resolution {
   readonly provider: string;
   readonly baseUrl: string;
@@ -53,20 +55,30 @@ const ACQUIRE_TIMEOUT_MS = 30_000;
 
 /**
  * Holds the keys of an application and answers each request with one that works. Create it with
- * `createKeyManager`; `MinimalMultiKeyManager` is the one of the process.
+ * `createKeyManager`; `MinimalMultiKeyManager` is the one of the process. After `shutdown()` whatever takes a service or
+ * a key throws `KEYMUX_CLOSED`. With `audit.failClosed`, whatever gives out a key throws `KEYMUX_AUDIT_UNAVAILABLE` while
+ * the trail cannot be written.
  */
 export class KeyManager implements AsyncDisposable {
   readonly name: string;
+  /** @internal */
   readonly events: Events;
-  /** Who takes keys. */
+  /**
+   * Who takes keys.
+   * @internal
+   */
   readonly accesses = new Accesses();
+  readonly #begun = new Set<(requestId: string) => void>();
   readonly #options: KeyManagerOptions;
   readonly #engine: Engine;
   #closing: Promise<void> | undefined;
   /** Where `KEYMUX_DECISIONS` asks for it. */
   readonly #writeDecisions: () => void = () => {};
 
-  /** Throws `KEYMUX_INIT_FAILED`, which names the phase; nothing is left behind then. */
+  /**
+   * Throws `KEYMUX_INIT_FAILED`, which names the phase; nothing is left behind then.
+   * @internal
+   */
   constructor(options: KeyManagerOptions = {}, seams: KeyManagerSeams = {}) {
     this.name = options.name ?? 'default';
     // Taken now: later on `process.env` may be the intercepted one, which hides what the application really set.
@@ -133,9 +145,13 @@ export class KeyManager implements AsyncDisposable {
     throw exhaustedError(pool, result, this.now());
   }
 
-  /** Runs `work` with a lease and goes on with other keys and providers as long as that may help. */
+  /**
+   * Runs `work` with a lease and goes on with other keys and providers as long as that may help. What `work` throws is
+   * judged by the HTTP status or network code that it carries. Rejects with what `work` threw last, or with
+   * `KEYMUX_NO_USABLE_KEY` where no key was to be had.
+   */
   run<T>(service: string, work: (lease: Lease) => Promise<T>, options?: RunOptions): Promise<T>;
-  /** One adapter per provider of the service. */
+  /** One adapter per provider of the service; rejects with `KEYMUX_USAGE` where one is missing. */
   run<T>(service: string, adapters: Adapters<T>, options?: RunOptions): Promise<T>;
   run<T>(
     service: string,
@@ -148,6 +164,7 @@ export class KeyManager implements AsyncDisposable {
   /**
    * `fetch` with key, base URL and failover; `path` is relative to the provider's base URL. For a service with
    * `rewrite` it is what follows `protocol.pathPrefix`, and a model is named as the first provider calls it.
+   * Where every key is out, it resolves with the answer that a provider would give: 429 with `Retry-After`, 503 or 401.
    */
   fetch(service: string, path: string, init: RequestInit = {}): Promise<Response> {
     const send = (url: string, request: RequestInit): Promise<Response> =>
@@ -155,7 +172,7 @@ export class KeyManager implements AsyncDisposable {
     return callFetch(this, this.poolOf(service), path, init, send);
   }
 
-  /** Records a result by hand. `outcome` is a kind, or all that is known. */
+  /** Records a result by hand. `outcome` is a kind, or all that is known. Throws `KEYMUX_UNKNOWN_KEY`. */
   report(
     keyId: string,
     outcome: OutcomeKind | Outcome,
@@ -175,18 +192,19 @@ export class KeyManager implements AsyncDisposable {
 
   // --- people -------------------------------------------------------------------------------------------------
 
-  /** Takes a key out of use until `enable`; survives restarts. */
+  /** Takes a key out of use until `enable`; survives restarts. Throws `KEYMUX_UNKNOWN_KEY`. */
   disable(keyId: string, options: AdministrationOptions = {}): void {
     this.#setDisabled(keyId, true);
     this.#administered('disable', options, keyId);
   }
 
+  /** Takes `disable` back. Throws `KEYMUX_UNKNOWN_KEY`. */
   enable(keyId: string, options: AdministrationOptions = {}): void {
     this.#setDisabled(keyId, false);
     this.#administered('enable', options, keyId);
   }
 
-  /** Forgets what is held against a key, its bucket and its provider. */
+  /** Forgets what is held against a key, its bucket and its provider. Throws `KEYMUX_UNKNOWN_KEY`. */
   reset(keyId: string, options: AdministrationOptions = {}): void {
     this.#engine.verdicts.reset(this.#memberOf(keyId));
     this.#engine.roster.wake();
@@ -207,7 +225,7 @@ export class KeyManager implements AsyncDisposable {
 
   /**
    * Gives a key no more requests; those under way with it finish. It stays away until the process ends, or until the
-   * configuration gives its id another key.
+   * configuration gives its id another key. Throws `KEYMUX_UNKNOWN_KEY`.
    */
   retireKey(keyId: string, options: AdministrationOptions = {}): RetiringKey {
     this.#refuseWhenClosed();
@@ -238,7 +256,10 @@ export class KeyManager implements AsyncDisposable {
     );
   }
 
-  /** Which key the next request of this service gets, and what stands in the way of the others. */
+  /**
+   * Which key the next request of this service gets, and what stands in the way of the others. Throws
+   * `KEYMUX_UNKNOWN_SERVICE`.
+   */
   explain(service: string): Explanation {
     const strategy = this.configuration.services.get(service)?.strategy ?? 'priority';
     return explain(this.poolOf(service), strategy, this.table, this.#engine.testimony, this.now());
@@ -262,6 +283,10 @@ export class KeyManager implements AsyncDisposable {
     return recordOf(this.#engine.decisions, this.configuration, this.now());
   }
 
+  /**
+   * Calls `listener` for each event of this name, and returns how to stop that. What a listener throws stops no
+   * request.
+   */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
     return this.events.on(name, listener);
   }
@@ -292,69 +317,111 @@ export class KeyManager implements AsyncDisposable {
     return this.shutdown();
   }
 
+  /** `shutdown()` was called. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
 
   // --- for the layers above -----------------------------------------------------------------------------------
 
+  /** What was configured and discovered, as it is in force now. */
   get configuration(): Configuration {
     return this.#engine.roster.configuration;
   }
 
-  /** Which requests are ours, for the interceptors. */
+  /**
+   * Which requests are ours, for the interceptors.
+   * @internal
+   */
   get origins(): ManagedOrigins {
     return this.#engine.roster.origins;
   }
 
+  /** @internal */
   get table(): StateTable {
     return this.#engine.table;
   }
 
+  /** The store in use; by default one that the configuration chose. */
   get store(): Store {
     return this.#engine.store;
   }
 
-  /** This process as one of its fleet. */
+  /**
+   * This process as one of its fleet.
+   * @internal
+   */
   get membership(): MembershipView {
     return this.#engine.membership;
   }
 
+  /** The time that decides, by the clock of the manager. Epoch milliseconds. */
   now(): number {
     return this.#engine.context.now();
   }
 
-  /** The pool of a service or provider. Throws `KEYMUX_UNKNOWN_SERVICE`. */
+  /**
+   * The pool of a service or provider. Throws `KEYMUX_UNKNOWN_SERVICE`.
+   * @internal
+   */
   poolOf(service: string): Pool {
     this.#refuseWhenClosed();
     return this.#engine.roster.poolOf(service);
   }
 
+  /** @internal */
   findPool(service: string): Pool | undefined {
     return this.#engine.roster.pools.get(service);
   }
 
-  /** The keys of this provider alone, whatever a service of its name holds. */
+  /**
+   * The keys of this provider alone, whatever a service of its name holds.
+   * @internal
+   */
   poolOfProvider(id: string): Pool | undefined {
     return this.#engine.roster.poolOfProvider(id);
   }
 
-  /** How a key is called in the store. Throws `KEYMUX_UNKNOWN_KEY`. */
+  /**
+   * How a key is called in the store. Throws `KEYMUX_UNKNOWN_KEY`.
+   * @internal
+   */
   subjectOf(keyId: string): string {
     return this.#memberOf(keyId).subjects.key;
   }
 
-  /** Counts who takes keys from now on, until the watch is stopped. */
+  /**
+   * Counts who takes keys from now on, until the watch is stopped.
+   * @internal
+   */
   watchAccesses(): AccessWatch {
     return this.accesses.watch();
   }
 
-  /** Begins a request that may be sent several times. */
-  exchange(pool: Pool, facts: RequestFacts): Exchange {
-    return new Exchange(this.#engine.attempts, pool, facts, this.accesses);
+  /**
+   * Calls back when a request begins, with its id, while its caller's async context is the current one. Returns how to
+   * stop.
+   * @internal
+   */
+  onBegun(tell: (requestId: string) => void): () => void {
+    this.#begun.add(tell);
+    return () => void this.#begun.delete(tell);
   }
 
-  /** State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`. */
+  /**
+   * Begins a request that may be sent several times.
+   * @internal
+   */
+  exchange(pool: Pool, facts: RequestFacts): Exchange {
+    const exchange = new Exchange(this.#engine.attempts, pool, facts, this.accesses);
+    if (this.#begun.size > 0) for (const tell of this.#begun) tell(exchange.requestId);
+    return exchange;
+  }
+
+  /**
+   * State is recovered; opens the store if nobody did yet. Where there is nothing to wait for, `undefined`.
+   * @internal
+   */
   recovered(): MaybePromise<void> {
     return this.#engine.recovered();
   }

@@ -10,7 +10,7 @@ import type { StateTable } from '../state/table.js';
 import type { Lease } from './lease.js';
 import type { Member } from './members.js';
 import type { Owners } from './owners.js';
-import type { PermitSource } from './permits.js';
+import type { Bucket, PermitSource } from './permits.js';
 
 export interface LearningContext {
   readonly table: StateTable;
@@ -39,8 +39,31 @@ function takeUp(lease: Lease, head: ResponseHead, context: LearningContext): voi
   if (tokensAt !== undefined) context.onShortage(member, tokensAt);
   if (statement === undefined) return;
   const underWay = Math.max(0, table.get(row, COUNTER.pending) - 1);
-  const { left, until } = table.allowances.learn(row, statement, lease.granted, underWay, now);
+  const end = believedEnd(statement, member.bucket, permits, now);
+  const believed = end === statement.until ? statement : { ...statement, until: end };
+  const { left, until } = table.allowances.learn(row, believed, lease.granted, underWay, now);
   if (left === 0) context.onShortage(member, until);
+}
+
+/** Providers state the end of a window in whole seconds, rounded up. Milliseconds. */
+const ROUNDED_BY_MS = 1_000;
+
+/**
+ * Until when what is stated of a window holds. Where we counted every request that its provider did, our own count
+ * tells exactly when the next one may go: it decides from there on where what is stated may be rounded up.
+ */
+function believedEnd(
+  { kind, limit, left, until }: Statement,
+  bucket: Bucket,
+  permits: PermitSource,
+  now: number,
+): number {
+  if (kind !== 'fixed') return until;
+  const own = permits.leftInWindows(bucket, now);
+  const isCounted = permits
+    .limits(bucket)
+    .some((each, index) => each === limit && (own[index] ?? Number.POSITIVE_INFINITY) <= left);
+  return isCounted ? Math.max(now, until - ROUNDED_BY_MS) : until;
 }
 
 /** A window that is configured and stated alike. */

@@ -46,14 +46,25 @@ export class Lease implements AsyncDisposable, Disposable {
   readonly provider: string;
   readonly baseUrl: string;
   readonly service: string;
+  /** @internal */
   readonly member: Member;
+  /** @internal */
   readonly seen: SeenVersions;
   readonly startedAt: number;
-  /** As in `Grant`. */
+  /**
+   * As in `Grant`.
+   * @internal
+   */
   readonly granted: number | undefined;
-  /** The request that it serves; absent where the program holds the lease itself. */
+  /**
+   * The request that it serves; absent where the program holds the lease itself.
+   * @internal
+   */
   request: { readonly requestId: string } | undefined;
-  /** Why this key was taken; absent where that is not remembered. */
+  /**
+   * Why this key was taken; absent where that is not remembered.
+   * @internal
+   */
   readonly decision: DecisionNote | undefined;
   readonly #owner: LeaseOwner;
   readonly #renew: Grant['renew'];
@@ -62,6 +73,7 @@ export class Lease implements AsyncDisposable, Disposable {
   #ended = false;
   #left = false;
 
+  /** @internal */
   constructor(owner: LeaseOwner, grant: Grant) {
     const { service, member, permit, renew, seen, startedAt, granted } = grant;
     this.#owner = owner;
@@ -93,6 +105,7 @@ export class Lease implements AsyncDisposable, Disposable {
     return this.member.credential.secret.reveal();
   }
 
+  /** Its outcome was reported. */
   get reported(): boolean {
     return this.#reported;
   }

@@ -18,8 +18,10 @@ export interface Caller {
   exchange(pool: Pool, facts: RequestFacts): Exchange;
 }
 
+/** What to do at each provider: one function per provider id. */
 export type Adapters<T> = Readonly<Record<string, (lease: Lease) => Promise<T>>>;
 
+/** What ends the wait of `run`, and whether the work may be repeated. */
 export interface RunOptions {
   readonly signal?: AbortSignal;
   /**

@@ -3,6 +3,7 @@ import type { Clock, Logger, StoreNotice } from '../core/ports.js';
 import { isSilence } from '../core/silence.js';
 import type { Events } from './events.js';
 import { messageOf } from './events.js';
+import { redactKnown } from './process-redaction.js';
 
 const EVENT_OF = { 'set-aside': 'state-set-aside', degraded: 'degraded', recovered: 'restored' } as const;
 
@@ -36,7 +37,9 @@ export class Notices {
     return this.#degraded;
   }
 
-  tell(notice: StoreNotice): void {
+  /** A store may be somebody else's: its errors may quote anything. */
+  tell(told: StoreNotice): void {
+    const notice = { ...told, message: redactKnown(told.message), fix: redactKnown(told.fix) };
     const { kind, message } = notice;
     if (kind === 'degraded') {
       this.#degraded = message;

@@ -6,6 +6,7 @@ import type { StateTable } from '../state/table.js';
 import type { KeyManager } from './key-manager.js';
 import type { Undo } from './phases.js';
 
+/** What a key manager is made of. Everything has a default; nothing here is global. */
 export interface KeyManagerOptions {
   /** Shown in messages. Default: `default`. */
   readonly name?: string;
@@ -32,7 +33,10 @@ export interface KeyManagerOptions {
   readonly drainMs?: number;
 }
 
-/** Seams for the entry points; not part of the public interface. */
+/**
+ * Seams for the entry points; not part of the public interface.
+ * @internal
+ */
 export interface KeyManagerSeams {
   /** The table that another thread of this process made. */
   readonly table?: StateTable;

@@ -1,5 +1,6 @@
 import { KeymuxError } from '../core/errors.js';
 import { messageOf } from './events.js';
+import { emitWarning, redactCause, redactKnown } from './process-redaction.js';
 
 /** The six phases of initialization, in order. */
 export const PHASES = [
@@ -11,6 +12,7 @@ export const PHASES = [
   'integration',
 ] as const;
 
+/** One of `PHASES`. */
 export type PhaseName = (typeof PHASES)[number];
 
 /** Takes back what a phase did. */
@@ -65,7 +67,7 @@ async function undoInReverse(steps: readonly Step[]): Promise<void> {
       const result = undo();
       if (result instanceof Promise) await result;
     } catch (error) {
-      process.emitWarning(`keymux: undoing "${phase}" failed: ${messageOf(error)}`);
+      emitWarning(`keymux: undoing "${phase}" failed: ${messageOf(error)}`);
     }
   }
 }
@@ -75,10 +77,7 @@ function failureOf(phase: PhaseName, cause: unknown): KeymuxError {
     cause instanceof KeymuxError ? cause.fix : 'Mend the cause and call again; nothing was left behind.';
   return new KeymuxError(
     'KEYMUX_INIT_FAILED',
-    `keymux could not start: ${phase} failed: ${messageOf(cause)}`,
-    {
-      fix,
-      cause,
-    },
+    `keymux could not start: ${phase} failed: ${redactKnown(messageOf(cause))}`,
+    { fix, cause: redactCause(cause) },
   );
 }

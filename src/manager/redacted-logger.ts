@@ -17,15 +17,18 @@ const SHORTEST_KEY = 8;
  * address or header that a key stands in.
  */
 export function redactedLogger(logger: Logger, keys: () => readonly Credential[]): Logger {
-  const redacted = (message: string): string =>
-    keys().reduce((shown, key) => {
-      const text = key.secret.reveal();
-      return text.length < SHORTEST_KEY ? shown : replaceKey(shown, text, `[keymux:${keyIdOf(key)}]`);
-    }, message);
   return {
-    warn: (message) => logger.warn(redacted(message)),
-    info: (message) => logger.info(redacted(message)),
+    warn: (message) => logger.warn(withoutKeys(message, keys())),
+    info: (message) => logger.info(withoutKeys(message, keys())),
   };
+}
+
+/** The text with the name of each key in its place, however that is written in addresses and headers. */
+export function withoutKeys(text: string, keys: readonly Credential[]): string {
+  return keys.reduce((shown, key) => {
+    const value = key.secret.reveal();
+    return value.length < SHORTEST_KEY ? shown : replaceKey(shown, value, `[keymux:${keyIdOf(key)}]`);
+  }, text);
 }
 
 /** The logger of something that watches a manager. Default: warnings to stderr. */

@@ -32,6 +32,7 @@ function shared(): Shared {
   return (holder[SHARED] ??= { managers: new Map(), scope: new AsyncLocalStorage(), fallback: undefined });
 }
 
+/** The registry of named managers. Each thread has one, which all copies of the package share. */
 export const keyManagers: KeyManagerRegistry = {
   get(name) {
     const manager = shared().managers.get(name);
@@ -54,6 +55,17 @@ export const keyManagers: KeyManagerRegistry = {
     return shared().managers.get(name)?.closed === false;
   },
 };
+
+/**
+ * Shuts all of this thread down, for tests.
+ * @internal
+ */
+export async function shutDownNamedManagers(): Promise<void> {
+  const { managers } = shared();
+  const all = [...managers.values()];
+  managers.clear();
+  await Promise.all(all.map((manager) => manager.shutdown()));
+}
 
 /** Code below `work`, also what it awaits, finds this manager with `getApiManager()`. */
 export function runWithKeyManager<T>(manager: KeyManager, work: () => T): T {

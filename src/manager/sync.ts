@@ -88,9 +88,10 @@ export class Sync {
     if (this.#isRunning) this.#follow();
   }
 
-  /** What could not be told is told now. */
+  /** What could not be told is told now; others are followed where that failed before. */
   tellAgain(): void {
     if (this.#link.isLost) return;
+    if (this.#isRunning && this.#stopWatching === undefined) this.#follow();
     const subjects = [...this.#changed, ...this.#unheard];
     this.#unheard.clear();
     for (const subject of subjects) this.changed(subject);
@@ -155,10 +156,14 @@ export class Sync {
 
   #follow(): void {
     if (!this.#isChair) return this.#unfollow();
-    this.#stopWatching ??= this.#store.watch((records) => {
-      this.#apply(records);
-      this.#onChange();
-    });
+    try {
+      this.#stopWatching ??= this.#store.watch((records) => {
+        this.#apply(records);
+        this.#onChange();
+      });
+    } catch (error) {
+      this.#onTrouble(error);
+    }
   }
 
   #unfollow(): void {

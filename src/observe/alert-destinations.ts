@@ -16,6 +16,7 @@ export interface DestinationContext {
   readonly firstPauseMs?: number | undefined;
 }
 
+/** What became of the messages, for metrics. */
 export interface AlertCounts {
   /** Messages that arrived. */
   readonly delivered: number;

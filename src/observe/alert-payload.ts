@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import type { AlertNotice } from '../core/alert-rules.js';
 
+/** What a webhook or a command is told. */
 export interface AlertPayload {
   readonly version: 1;
   /** The same for every message about one rule and one subject, in all processes. */

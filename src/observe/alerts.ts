@@ -19,6 +19,7 @@ const STOP_GRACE_MS = 2_000;
 /** The process that told of something tells that it is over; after so long another one does. Milliseconds. */
 const HEIR_AFTER_MS = 15_000;
 
+/** How people are told, and how often the rules are looked at. */
 export interface AlertOptions {
   /** The HTTP client of webhooks. Default: the platform's `fetch`. */
   readonly fetch?: typeof fetch;
@@ -40,6 +41,7 @@ export interface AlertOptions {
   readonly heirAfterMs?: number;
 }
 
+/** Alerts that are being watched, until they are stopped. */
 export interface Alerts {
   readonly counts: AlertCounts;
   /** Ends the watch; messages under way get two seconds. */

@@ -21,6 +21,7 @@ const SAVE_EVERY_MS = 600_000;
 /** A store that is lost answers late or never. */
 const STORE_PATIENCE_MS = 1_000;
 
+/** How often use is looked at, by which clock, and who hears of trouble. */
 export interface AnomalyOptions {
   /** Epoch milliseconds. Default: the manager's clock. */
   readonly now?: Clock;
@@ -32,6 +33,7 @@ export interface AnomalyOptions {
   readonly logger?: Logger;
 }
 
+/** The watch over unusual use, until it is stopped. */
 export interface AnomalyDetection {
   /** Writes down what was learnt. */
   stop(): Promise<void>;
@@ -51,7 +53,7 @@ export function watchAnomalies(manager: KeyManager, options: AnomalyOptions = {}
   const leave = async (): Promise<void> => {
     entry.users -= 1;
     if (entry.users > 0) return;
-    if (running.get(manager) === entry) running.delete(manager);
+    running.delete(manager);
     await entry.service.stop();
   };
   return { stop: () => (stopping ??= leave()) };
@@ -121,7 +123,6 @@ class AnomalyService {
       this.#savedAt = at;
       this.#file?.save(this.#baselines);
     } catch (error) {
-      if (this.#manager.closed) return;
       this.#complain(messageOf(error));
     }
   }
@@ -137,13 +138,15 @@ class AnomalyService {
     if (keys.every(({ stated }) => stated === undefined)) return undefined;
     if (!store.shared) return new Map(keys.map(({ id, uses }) => [id, uses]));
     if (standing.trouble !== undefined) return undefined;
+    // Before the store is asked: a key may be gone when it has answered.
+    const subjects = keys.map(({ id }) => [id, this.#manager.subjectOf(id)] as const);
     const totals = await Promise.race([
       Promise.resolve(store.usage()).catch(() => undefined),
       delay(STORE_PATIENCE_MS, undefined, { ref: false }),
     ]);
     if (totals === undefined || this.#manager.closed) return undefined;
     const bySubject = new Map(totals.map(({ subject, requests }) => [subject, requests]));
-    return new Map(keys.map(({ id }) => [id, bySubject.get(this.#manager.subjectOf(id)) ?? 0]));
+    return new Map(subjects.map(([id, subject]) => [id, bySubject.get(subject) ?? 0]));
   }
 
   /** Undefined where the vault that is to seal it cannot be opened: in clear it is not written then. */

@@ -1,5 +1,7 @@
 /** Where requests of this thread go to, as the HTTP clients themselves tell it; nothing is listened to where nobody asks. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { HTTP2_REQUEST, ORIGIN_REFUSED } from '../manager/destinations.js';
+import type { Http2Request, OriginRefusal } from '../manager/destinations.js';
 import type { KeyManager } from '../manager/key-manager.js';
 
 /** Routes that are remembered between two looks. */
@@ -16,20 +18,10 @@ export interface RouteCount {
   readonly count: number;
 }
 
-/** A key was to go elsewhere, and was not sent. */
-export interface RefusedOrigin {
-  readonly provider: string;
-  /** Absent where it could not be seen. */
-  readonly origin?: string;
-}
-
-/** Published by what guards the keys. */
-export const REFUSED_CHANNEL = 'keymux:origin-refused';
-
 export class Routes {
   readonly #manager: KeyManager;
   #counts = new Map<string, { provider: string; route: string; count: number }>();
-  #refused: RefusedOrigin[] = [];
+  #refused: OriginRefusal[] = [];
   readonly #onUndici = (message: unknown): void => {
     const { origin, path } = (message as { request: { origin?: unknown; path?: unknown } }).request;
     this.#note(String(origin), path);
@@ -39,19 +31,27 @@ export class Routes {
     const host = request.getHeader('host');
     this.#note(`${request.protocol}//${typeof host === 'string' ? host : request.host}`, request.path);
   };
+  readonly #onHttp2 = (message: unknown): void => {
+    const { origin, path } = message as Http2Request;
+    this.#note(origin, path);
+  };
+  /** It is told to all managers of the process. */
   readonly #onRefused = (message: unknown): void => {
-    if (this.#refused.length < MOST_ROUTES) this.#refused.push(message as RefusedOrigin);
+    const refusal = message as OriginRefusal;
+    const isOurs = this.#manager.configuration.providers.has(refusal.provider);
+    if (isOurs && this.#refused.length < MOST_ROUTES) this.#refused.push(refusal);
   };
 
   constructor(manager: KeyManager) {
     this.#manager = manager;
     subscribe('undici:request:create', this.#onUndici);
     subscribe('http.client.request.start', this.#onHttp);
-    subscribe(REFUSED_CHANNEL, this.#onRefused);
+    subscribe(HTTP2_REQUEST, this.#onHttp2);
+    subscribe(ORIGIN_REFUSED, this.#onRefused);
   }
 
   /** Since the last call. */
-  drain(): { readonly routes: readonly RouteCount[]; readonly refused: readonly RefusedOrigin[] } {
+  drain(): { readonly routes: readonly RouteCount[]; readonly refused: readonly OriginRefusal[] } {
     const routes = [...this.#counts.values()];
     const refused = this.#refused;
     this.#counts = new Map();
@@ -62,7 +62,8 @@ export class Routes {
   close(): void {
     unsubscribe('undici:request:create', this.#onUndici);
     unsubscribe('http.client.request.start', this.#onHttp);
-    unsubscribe(REFUSED_CHANNEL, this.#onRefused);
+    unsubscribe(HTTP2_REQUEST, this.#onHttp2);
+    unsubscribe(ORIGIN_REFUSED, this.#onRefused);
   }
 
   #note(stated: string, path: unknown): void {
@@ -89,8 +90,10 @@ interface OutgoingRequest {
 
 /** The beginning of a path, without what may be a name, a number or a key. */
 export function routeOf(path: string, holdsKey: (text: string) => boolean): string {
-  const segments = path.split(/[?#]/, 1)[0]?.split('/').filter(Boolean) ?? [];
-  return segments
+  return path
+    .replace(/[?#].*/s, '')
+    .split('/')
+    .filter(Boolean)
     .slice(0, ROUTE_SEGMENTS)
     .map((segment) => (WORD.test(segment) && !holdsKey(segment) ? `/${segment}` : '/*'))
     .join('');

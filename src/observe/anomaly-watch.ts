@@ -12,11 +12,11 @@ import type { Spending } from '../core/anomaly-outside.js';
 import { isAboveUsual, judgeRate } from '../core/anomaly-rate.js';
 import type { Unusual } from '../core/anomaly.js';
 import type { AccessWatch } from '../manager/accesses.js';
+import type { OriginRefusal } from '../manager/destinations.js';
 import type { AnomalyEvent } from '../manager/events.js';
 import type { KeySnapshot } from '../manager/inspection.js';
 import type { KeyManager } from '../manager/key-manager.js';
 import { Routes } from './anomaly-routes.js';
-import type { RefusedOrigin } from './anomaly-routes.js';
 
 /** The same origin is told as refused once within so long. Milliseconds. */
 const REFUSAL_REST_MS = 3_600_000;
@@ -167,8 +167,9 @@ export class AnomalyWatch {
     for (const refusal of refused) this.#judgeRefusal(refusal, at);
   }
 
-  #judgeRefusal({ provider, origin }: RefusedOrigin, at: number): void {
-    const place = origin?.slice(0, LONGEST_ORIGIN) ?? 'a destination that cannot be seen';
+  #judgeRefusal({ provider, origin, fault }: OriginRefusal, at: number): void {
+    const seen = origin?.slice(0, LONGEST_ORIGIN) ?? 'a destination that cannot be seen';
+    const place = fault === undefined ? seen : `${seen} (${fault})`;
     const told = this.#refusals.get(`${provider} ${place}`);
     if (told !== undefined && at - told < REFUSAL_REST_MS) return;
     if (told === undefined && this.#refusals.size >= MOST_REFUSALS) this.#refusals.clear();
@@ -180,14 +181,18 @@ export class AnomalyWatch {
   // --- by others ----------------------------------------------------------------------------------------------
 
   #judgeAllowances(uses: readonly KeyUse[], spent: ReadonlyMap<string, number>, at: number): void {
-    const buckets = new Map<string, KeySnapshot[]>();
-    for (const { key } of uses) buckets.set(key.bucket, [...(buckets.get(key.bucket) ?? []), key]);
-    for (const [bucket, keys] of buckets) {
+    const buckets = new Map<string, { readonly subject: string; readonly keys: KeySnapshot[] }>();
+    for (const { key } of uses) {
+      const bucket = buckets.get(key.bucket);
+      if (bucket === undefined) buckets.set(key.bucket, { subject: key.id, keys: [key] });
+      else bucket.keys.push(key);
+    }
+    for (const [bucket, { subject, keys }] of buckets) {
       const spending = spendingOf(keys, spent, at);
       const known = entryOf(this.#baselines.outside, bucket, newOutsideUse);
       if (spending === undefined || known === undefined) continue;
       const unusual = judgeOutsideUse(known, spending);
-      if (unusual !== undefined) this.#tell(keys[0]?.id ?? bucket, unusual, at);
+      if (unusual !== undefined) this.#tell(subject, unusual, at);
     }
   }
 }
@@ -217,13 +222,17 @@ function spendingOf(
 
 /** Without the function, which every change of the code may rename. */
 function moduleOf(caller: string): string {
-  return caller.split(' ', 1)[0] ?? caller;
+  return firstWordOf(caller);
 }
 
 /** `program jobs/nightly.js on worker-3`. Of a title only the first word: arguments may hold anything. */
 export function programName(script: string | undefined, host: string = hostname()): string {
   const name = script === undefined ? 'node' : join(basename(dirname(script)), basename(script));
-  const own = process.title.split(' ', 1)[0]?.slice(0, 40) ?? '';
+  const own = firstWordOf(process.title).slice(0, 40);
   const title = ['', 'node', process.execPath].includes(own) ? '' : ` (${own})`;
   return `program ${name}${title} on ${host}`;
+}
+
+function firstWordOf(text: string): string {
+  return text.replace(/ .*/s, '');
 }

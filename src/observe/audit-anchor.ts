@@ -43,13 +43,17 @@ export class Anchors {
     rmSync(this.#pathOf(file), { force: true });
   }
 
-  /** By name of the file. An unreadable one stands for a file of which anything may be said. */
+  /**
+   * By name of the file. An unreadable one stands for a file of which anything may be said. An empty one is none: so a loss
+   * of power leaves it, and whoever could empty it could take it away.
+   */
   all(): ReadonlyMap<string, Anchor | 'damaged'> {
     const found = new Map<string, Anchor | 'damaged'>();
     for (const name of this.#names()) {
       const file = name.slice(0, -ENDING.length);
       try {
-        found.set(file, anchorOf(readFileSync(join(this.#folder, name), 'utf8'), file) ?? 'damaged');
+        const text = readFileSync(join(this.#folder, name), 'utf8');
+        if (text !== '') found.set(file, anchorOf(text, file) ?? 'damaged');
       } catch (error) {
         // Taken away by its program, with its file, while we looked.
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') found.set(file, 'damaged');

@@ -18,6 +18,7 @@ import { threadId } from 'node:worker_threads';
 import { replaceFile, syncFolder } from '../config/replaced-file.js';
 import { Anchors } from './audit-anchor.js';
 import type { Anchor } from './audit-anchor.js';
+import type { Head } from './audit-chain.js';
 import { auditFiles, endOf, nameFor } from './audit-folder.js';
 import { NO_HASH, lineAfter, signedText } from './audit-record.js';
 import type { Link, NewRecord } from './audit-record.js';
@@ -47,11 +48,6 @@ interface OpenFile {
   link: Link;
 }
 
-interface Head {
-  readonly file: string;
-  readonly head: string;
-}
-
 /** Synchronous, and throws what the file system throws; nothing of a batch that failed stays in the file. */
 export class AuditFiles {
   readonly #options: AuditFilesOptions;
@@ -59,15 +55,12 @@ export class AuditFiles {
   #open: OpenFile | undefined;
   /** What the next file hangs on. */
   #previous: Head | undefined;
+  #begun = 0;
   #isSyncing = false;
 
   constructor(options: AuditFilesOptions) {
     this.#options = options;
     this.#anchors = new Anchors(options.stateFolder, options.folder);
-  }
-
-  get current(): string | undefined {
-    return this.#open?.name;
   }
 
   /** Appends the records and a signed checkpoint, in a new file where the present one is full, old, or gone. */
@@ -77,9 +70,9 @@ export class AuditFiles {
     this.#anchorSoon(open);
   }
 
+  /** Appends the records, and that nothing follows. */
   close(records: readonly NewRecord[], now: number): void {
     const open = this.#open;
-    if (open === undefined && records.length === 0) return;
     const last = open === undefined || !isInPlace(open) ? this.#fileFor(now) : open;
     this.#write(last, [...records, { at: now, type: 'closed', data: {} }], now);
     this.#finish(last);
@@ -110,7 +103,10 @@ export class AuditFiles {
     const pem = join(folder, `${signer.fingerprint}.pem`);
     if (!existsSync(pem)) replaceFile(pem, signer.publicKey);
     const others = this.#headsOfOthers();
-    const name = nameFor(now, `${process.pid}-${threadId}-${randomBytes(4).toString('hex')}`);
+    this.#begun += 1;
+    // Files that are begun within one millisecond are in order too.
+    const turn = String(this.#begun).padStart(6, '0');
+    const name = nameFor(now, `${process.pid}-${threadId}-${turn}-${randomBytes(4).toString('hex')}`);
     const path = join(folder, name);
     const descriptor = openSync(path, 'wx', 0o600);
     const previous = this.#previous;
@@ -119,21 +115,22 @@ export class AuditFiles {
     const data = { file: name, key: signer.fingerprint, ...about, ...(previous ? { previous } : {}), others };
     try {
       this.#write(open, [{ at: now, type: 'opened', data }], now);
+      syncFolder(folder);
+      return open;
     } catch (error) {
       closeSync(descriptor);
       rmSync(path, { force: true });
       throw error;
     }
-    syncFolder(folder);
-    return open;
   }
 
+  /** Checkpoints: what is written after the last one is taken back where it cannot be written whole. */
   #headsOfOthers(): Head[] {
     const { folder } = this.#options;
     return auditFiles(folder)
       .slice(-NAMED_FILES)
       .flatMap((file) => {
-        const head = endOf(folder, file).at(-1)?.hash;
+        const head = endOf(folder, file).findLast(({ type }) => type === 'checkpoint')?.hash;
         return head === undefined ? [] : [{ file, head }];
       });
   }

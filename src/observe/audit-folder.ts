@@ -1,6 +1,7 @@
 /** The files of an audit folder. */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { KeymuxError } from '../core/errors.js';
 import type { AuditRecord, FoundRecord } from '../manager/audit-view.js';
 import { readLine } from './audit-record.js';
 
@@ -17,13 +18,34 @@ export function nameFor(at: number, unique: string): string {
 /** Oldest first; none where there is no such folder. */
 export function auditFiles(folder: string): string[] {
   try {
-    return readdirSync(folder)
-      .filter((name) => NAME.test(name))
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => NAME.test(entry.name) && !entry.isDirectory())
+      .map(({ name }) => name)
       .toSorted();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
+}
+
+/**
+ * The same for somebody who only looks.
+ * @throws `KEYMUX_AUDIT_UNAVAILABLE` where the folder cannot be read
+ */
+export function filesToRead(folder: string): string[] {
+  try {
+    return auditFiles(folder);
+  } catch (error) {
+    throw unreadable(folder, error);
+  }
+}
+
+function unreadable(path: string, cause: unknown): KeymuxError {
+  const { code } = cause as NodeJS.ErrnoException;
+  return new KeymuxError('KEYMUX_AUDIT_UNAVAILABLE', `${path} of the audit trail cannot be read: ${code}.`, {
+    fix: 'Give the folder of a trail, as a user who may read it.',
+    cause,
+  });
 }
 
 /** The lines of a text without their ends; `rest` is what no line end follows. */
@@ -37,41 +59,62 @@ export function linesOf(content: Buffer): { lines: Buffer[]; rest: Buffer } {
   return { lines, rest: content.subarray(begin) };
 }
 
-/** The newest whole records of a file, oldest first; broken ones are left out. */
+/** The newest whole records of a file, oldest first; broken ones are left out, and all of a file that cannot be read. */
 export function endOf(folder: string, file: string): AuditRecord[] {
-  let descriptor: number;
   try {
-    descriptor = openSync(join(folder, file), 'r');
+    return linesOf(endBytesOf(join(folder, file)))
+      .lines.map(readLine)
+      .filter(isRecord);
   } catch {
     return [];
   }
+}
+
+function endBytesOf(path: string): Buffer {
+  const descriptor = openSync(path, 'r');
   try {
     const { size } = fstatSync(descriptor);
     const content = Buffer.alloc(Math.min(size, END_BYTES));
     const length = readSync(descriptor, content, 0, content.length, size - content.length);
-    return linesOf(content.subarray(0, length)).lines.map(readLine).filter(isRecord);
+    return content.subarray(0, length);
   } finally {
     closeSync(descriptor);
   }
 }
 
-/** All whole records of all files, oldest file first. */
+/**
+ * All whole records of all files, oldest file first.
+ * @throws `KEYMUX_AUDIT_UNAVAILABLE` where a file cannot be read
+ */
 export function* allRecords(folder: string): Generator<FoundRecord> {
-  for (const file of auditFiles(folder)) {
-    for (const line of linesOf(readFileSync(join(folder, file))).lines) {
+  for (const file of filesToRead(folder)) {
+    for (const line of linesOf(contentOf(join(folder, file))).lines) {
       const record = readLine(line);
       if (isRecord(record)) yield { file, ...record };
     }
   }
 }
 
+function contentOf(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    // Its program took it away while we looked, and noted that.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
+    throw unreadable(path, error);
+  }
+}
+
 /** A file of long ago may end with newer records than the next ones; of more than these, the oldest are not looked at. */
 const MOST_LOOKED_AT = 20;
 
-/** The newest records of a folder but checkpoints, oldest first; those of one file stay in their order. */
+/**
+ * The newest records of a folder but checkpoints, oldest first; those of one file stay in their order.
+ * @throws `KEYMUX_AUDIT_UNAVAILABLE` where the folder cannot be read
+ */
 export function lastRecords(folder: string, count: number): FoundRecord[] {
   const found: { readonly writtenAt: number; readonly record: FoundRecord }[] = [];
-  for (const file of auditFiles(folder).slice(-MOST_LOOKED_AT)) {
+  for (const file of filesToRead(folder).slice(-MOST_LOOKED_AT)) {
     let writtenAt = 0;
     for (const record of endOf(folder, file)) {
       writtenAt = Math.max(writtenAt, record.at);
@@ -84,6 +127,6 @@ export function lastRecords(folder: string, count: number): FoundRecord[] {
     .map(({ record }) => record);
 }
 
-export function isRecord(read: AuditRecord | string): read is AuditRecord {
+function isRecord(read: AuditRecord | string): read is AuditRecord {
   return typeof read !== 'string';
 }

@@ -16,6 +16,7 @@ const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const MAX_FILE_AGE_MS = 86_400_000;
 const KEEP = 500;
 
+/** Where a trail is kept, what signs it, and what happens when it cannot be written. */
 export interface AuditOptions {
   /** A folder. Default: as the configuration has it, else `audit` in the user's state directory. */
   readonly path?: string;

@@ -36,15 +36,15 @@ export function readLine(line: Buffer): AuditRecord | string {
   return recordOf(body, hash) ?? 'this is no record of an audit trail';
 }
 
+/** @param body ends with a brace, so that it holds an object or nothing */
 function recordOf(body: Buffer, hash: string): AuditRecord | undefined {
-  let value: unknown;
+  let value: Readonly<Record<string, unknown>>;
   try {
-    value = JSON.parse(body.toString('utf8'));
+    value = JSON.parse(body.toString('utf8')) as typeof value;
   } catch {
     return undefined;
   }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { seq, at, type, data, prev } = value as Readonly<Record<string, unknown>>;
+  const { seq, at, type, data, prev } = value;
   const isWhole =
     typeof seq === 'number' &&
     typeof at === 'number' &&

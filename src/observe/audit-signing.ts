@@ -70,9 +70,13 @@ function signerOf(privateKey: KeyObject): AuditSigner {
   const publicKey = createPublicKey(privateKey);
   return {
     fingerprint: fingerprintOf(publicKey),
-    publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    publicKey: pemOf(publicKey),
     sign: (text) => sign(null, text, privateKey).toString('base64'),
   };
+}
+
+function pemOf(publicKey: KeyObject): string {
+  return publicKey.export({ type: 'spki', format: 'pem' }).toString();
 }
 
 export function fingerprintOf(publicKey: KeyObject): string {
@@ -82,11 +86,11 @@ export function fingerprintOf(publicKey: KeyObject): string {
     .slice(0, 32);
 }
 
-/** The key in a PEM text; undefined where it is not the one of this fingerprint. */
+/** The key in a PEM text; undefined where it is not the one of this fingerprint, or not written as `signerOf` writes it. */
 export function publicKeyOf(pem: string, fingerprint: string): KeyObject | undefined {
   try {
     const key = createPublicKey(pem);
-    return fingerprintOf(key) === fingerprint ? key : undefined;
+    return fingerprintOf(key) === fingerprint && pemOf(key) === pem ? key : undefined;
   } catch {
     return undefined;
   }

@@ -57,22 +57,26 @@ export class AuditTrail {
   /** Writes what waits; `always`: also where nothing does, to see whether it can. Never throws. */
   flush(always = false): void {
     if (this.#isClosed) return;
-    for (const record of this.#options.drain()) this.add(record);
-    const now = this.#options.now();
-    const batch = this.#batch(now);
-    if (batch.length === 0 && !always) return;
-    this.#try((files) => files.append(batch, now));
+    // What is counted goes on being counted until there is a place for it: it needs no memory meanwhile.
+    if (this.#trouble !== undefined && !this.#append()) return;
+    this.#waiting.push(...this.#options.drain());
+    if (always || this.#waiting.length > 0 || this.#dropped > 0) this.#append();
   }
 
   /** Writes what waits, and that nothing follows. Never throws. */
   close(): void {
     if (this.#isClosed) return;
-    for (const record of this.#options.drain()) this.add(record);
+    this.#waiting.push(...this.#options.drain());
     this.#isClosed = true;
     const now = this.#options.now();
     const batch = this.#batch(now);
     if (this.#files === undefined && batch.length === 0) return;
     this.#try((files) => files.close(batch, now));
+  }
+
+  #append(): boolean {
+    const now = this.#options.now();
+    return this.#try((files) => files.append(this.#batch(now), now));
   }
 
   #batch(now: number): NewRecord[] {
@@ -84,18 +88,20 @@ export class AuditTrail {
     ];
   }
 
-  #try(write: (files: AuditFiles) => void): void {
+  #try(write: (files: AuditFiles) => void): boolean {
     try {
       write((this.#files ??= this.#options.openFiles()));
     } catch (error) {
       this.#fail(error);
-      return;
+      return false;
     }
     this.#waiting = [];
     this.#dropped = 0;
-    if (this.#trouble === undefined) return;
-    this.#trouble = undefined;
-    this.#options.onResumed();
+    if (this.#trouble !== undefined) {
+      this.#trouble = undefined;
+      this.#options.onResumed();
+    }
+    return true;
   }
 
   #fail(cause: unknown): void {

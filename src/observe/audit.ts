@@ -20,8 +20,6 @@ export type { Audit } from '../manager/audit-view.js';
 const FLUSH_EVERY_MS = 200;
 /** While it fails, it is tried less often. */
 const TICKS_IN_TROUBLE = 10;
-/** Requests under way at the shutdown of a manager are still told of. Milliseconds. */
-const AFTER_SHUTDOWN_MS = 10_000;
 
 /**
  * Keeps no process alive. What waits is written when the process ends by itself, `process.exit` included.
@@ -85,7 +83,7 @@ class ManagerTrail implements KeptTrail {
   readonly #undos: readonly (() => void)[];
   readonly #holders = new Set<Audit>();
   #failClosed = false;
-  #closedAt: number | undefined;
+  #isEnding = false;
   #ticks = 0;
 
   constructor(manager: KeyManager, options: AuditOptions) {
@@ -165,9 +163,11 @@ class ManagerTrail implements KeptTrail {
     const { trouble } = this.#trail;
     if (trouble === undefined) this.#trail.flush();
     else if (this.#ticks % TICKS_IN_TROUBLE === 0) this.#trail.flush(true);
-    if (!this.#manager.closed) return;
-    this.#closedAt ??= performance.now();
-    if (performance.now() - this.#closedAt > AFTER_SHUTDOWN_MS) this.#end();
+    if (!this.#manager.closed || this.#isEnding) return;
+    this.#isEnding = true;
+    // Requests under way are still told of.
+    const end = (): void => this.#end();
+    void this.#manager.shutdown().then(end, end);
   }
 
   #onTrouble(error: KeymuxError): void {

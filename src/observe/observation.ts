@@ -2,6 +2,7 @@ import type { Clock } from '../core/ports.js';
 import type { AttemptEvent, EventName } from '../manager/events.js';
 import { messageOf } from '../manager/events.js';
 import type { KeyManager } from '../manager/key-manager.js';
+import { emitWarning } from '../manager/process-redaction.js';
 import type { Observation, ObservedEvent, SeriesQuery } from '../manager/observation.js';
 import { EVENT_NAMES, EventLog } from './event-log.js';
 import type { SubjectFilter } from './event-log.js';
@@ -96,7 +97,7 @@ class ManagerObservation implements Observation {
       try {
         listener(observed);
       } catch (error) {
-        process.emitWarning(`Somebody who follows the events of keymux failed: ${messageOf(error)}`);
+        emitWarning(`Somebody who follows the events of keymux failed: ${messageOf(error)}`);
       }
     }
   }

@@ -17,20 +17,11 @@ interface OpenRequest {
 /** Returns how to stop. */
 export function traceManager(manager: KeyManager, tracer: Tracer): () => void {
   const traces = new Traces(manager, tracer);
-  const begin = manager.exchange.bind(manager);
-  const exchange: KeyManager['exchange'] = (pool, facts) => {
-    const begun = begin(pool, facts);
-    traces.begin(begun.requestId);
-    return begun;
-  };
-  manager.exchange = exchange;
   const stops = [
+    manager.onBegun((requestId) => traces.begin(requestId)),
     manager.on('attempt', (event) => traces.attempt(event)),
     manager.on('failover', (event) => traces.failover(event)),
     manager.on('request', (event) => traces.end(event)),
-    () => {
-      if (manager.exchange === exchange) manager.exchange = begin;
-    },
   ];
   return () => {
     for (const stop of stops) stop();

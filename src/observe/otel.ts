@@ -4,6 +4,7 @@ import type { KeyManager } from '../manager/key-manager.js';
 import { meterManager } from './otel-metrics.js';
 import { traceManager } from './otel-traces.js';
 
+/** With which tracer and meter. */
 export interface OpenTelemetryOptions {
   /** Default: that of the registered SDK, if there is one. */
   readonly tracer?: Tracer;

@@ -41,17 +41,15 @@ export class FleetWords {
    * takes over.
    */
   takeChair(speaker: number, now: number): boolean {
-    const chairAt = this.#at(FLEET.chair);
-    const holder = Atomics.load(this.#words, chairAt);
+    const { epoch, pairs } = this.#memory;
+    const at = this.#at(FLEET.chair) / 2;
+    const pair = Atomics.load(pairs, at);
+    const [holder, heardTick] = wordsOfPair(pair);
     const me = speaker + 1;
-    if (holder !== me) {
-      const { epoch } = this.#memory;
-      const heardAt = momentOf(Atomics.load(this.#words, this.#at(FLEET.chairAt)), epoch);
-      if (holder !== 0 && Math.abs(now - heardAt) < CHAIR_TTL_MS) return false;
-      if (Atomics.compareExchange(this.#words, chairAt, holder, me) !== holder) return false;
-    }
-    Atomics.store(this.#words, this.#at(FLEET.chairAt), ticksAt(now, this.#memory.epoch));
-    return true;
+    const isTaken = holder !== 0 && holder !== me;
+    if (isTaken && Math.abs(now - momentOf(heardTick, epoch)) < CHAIR_TTL_MS) return false;
+    // Both words at once: between the two, another thread would see a holder that was not heard for long.
+    return Atomics.compareExchange(pairs, at, pair, pairOf(me, ticksAt(now, epoch))) === pair;
   }
 
   leaveChair(speaker: number): void {

@@ -42,10 +42,8 @@ export const FLEET = {
   seed: 0,
   /** Two words that change together: how many members there are, 0 while nobody said, and the rank among them. */
   place: 2,
-  /** The thread that speaks for the process, plus 1; 0 for none. */
+  /** Two words that change together: the thread that speaks for the process, plus 1, 0 for none; when it last said so, a tick. */
   chair: 4,
-  /** When it last said that it is there: a tick. */
-  chairAt: 5,
   /** 1 while the loss of the store was told and its return was not. */
   lossTold: 6,
 } as const;

@@ -7,6 +7,7 @@ export function formatEvent(data: unknown, event?: string): string {
   return `${event === undefined ? '' : `event: ${event}\n`}${lines.join('')}\n`;
 }
 
+/** One server-sent event. */
 export interface ParsedEvent {
   readonly event?: string;
   readonly data: string;

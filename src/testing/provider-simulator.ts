@@ -10,6 +10,7 @@ import type { Simulator, SimulatorOptions } from './simulator-api.js';
 import { flavourOf } from './simulator-flavour-entry.js';
 import { startSimulator } from './simulator.js';
 
+/** As for `startSimulator`; the provider brings its own flavour. */
 export type ProviderSimulatorOptions = Omit<SimulatorOptions, 'flavour' | 'auth'>;
 
 /**
@@ -39,6 +40,7 @@ function entryOf(id: string): CatalogueEntry {
   });
 }
 
+/** How the answer that fires a rule differs otherwise. */
 export interface TripOptions extends AnswerOptions {
   /** Where the rule names several. Default: the last of them. */
   readonly status?: number;

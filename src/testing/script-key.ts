@@ -17,6 +17,7 @@ export interface Allowance {
   readonly quota?: Quota;
 }
 
+/** An allowance that does not slide: spent until it is given anew. */
 export interface Quota {
   readonly requests: number;
   /** Starts anew each time this has passed since the simulator started. Milliseconds; default: never. */
@@ -25,6 +26,7 @@ export interface Quota {
   readonly then?: Behaviour;
 }
 
+/** One part of a script: an answer, or several, for a while. */
 export type Step =
   | Behaviour
   | { readonly step: 'times'; readonly count: number; readonly behaviour: Behaviour }
@@ -70,11 +72,13 @@ export function behave(behaviour: Behaviour): KeyChange {
 /** Trouble of the whole provider: a status, a broken connection, silence, or any behaviour. */
 export type OutageKind = number | 'reset' | 'silence' | Action;
 
+/** How long an outage lasts. */
 export interface OutageOptions {
   /** Ends by itself after this. Milliseconds; default: lasts until `recover()`. */
   readonly forMs?: number;
 }
 
+/** What a timeline may do to the whole provider. */
 export type ProviderChange =
   ({ readonly change: 'outage'; readonly how: OutageKind } & OutageOptions) | { readonly change: 'recover' };
 
@@ -98,6 +102,7 @@ export function outageAction(how: OutageKind): Action {
   return { executes: false, ...how };
 }
 
+/** A change, and when it comes. */
 export interface Timed<Change> {
   readonly atMs: number;
   readonly change: Change;

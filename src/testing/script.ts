@@ -4,6 +4,7 @@ import type { OutcomeKind } from '../core/outcome.js';
 /** Why a provider refuses; each flavour says it in its own words and with its own status. */
 export type RefusalKind = Exclude<OutcomeKind, 'success' | 'network' | 'aborted'>;
 
+/** How an answer is written, whatever it says. */
 export interface AnswerOptions {
   /** How long the first byte is held back. Milliseconds; default 0. */
   readonly delayMs?: number;
@@ -24,11 +25,13 @@ export interface AnswerOptions {
   readonly executes?: boolean;
 }
 
+/** The headers and body of an answer. */
 export interface BodyOptions extends AnswerOptions {
   /** Sent as it is if it is a text, else as JSON. */
   readonly body?: unknown;
 }
 
+/** How a refusal differs from the usual words of the provider. */
 export interface RefuseOptions extends BodyOptions {
   /** Which kind a numeric status stands for, where the status alone does not tell: 429 for `quota-exhausted`. */
   readonly kind?: RefusalKind;
@@ -36,6 +39,7 @@ export interface RefuseOptions extends BodyOptions {
   readonly retryAfterSeconds?: number;
 }
 
+/** How many events a stream has, how fast they come and how it ends. */
 export interface StreamOptions extends AnswerOptions {
   /** The events, ready to send. Default: those of the flavour, or five numbered ones. */
   readonly events?: readonly string[];
@@ -47,6 +51,7 @@ export interface StreamOptions extends AnswerOptions {
   readonly after?: number;
 }
 
+/** When a connection breaks. */
 export type ResetMoment = 'before-headers' | 'after-headers' | 'mid-body';
 
 /** What happens to one request. Made by the verbs below. */

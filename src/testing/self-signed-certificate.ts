@@ -2,6 +2,7 @@
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 
+/** A certificate and its key, in PEM. */
 export interface Certificate {
   /** Private key, PEM. */
   readonly key: string;

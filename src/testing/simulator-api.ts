@@ -1,4 +1,5 @@
 /** The simulator as its users see it. */
+import type { Clock } from '../core/ports.js';
 import type { AuthPlacement } from '../core/provider.js';
 import type { Allowance, KeyScript, OutageKind, OutageOptions, ProviderChange, Timed } from './script-key.js';
 import type { Behaviour } from './script.js';
@@ -8,6 +9,7 @@ import type { FlavourName } from './simulator-flavours.js';
 import type { SimulatedKey } from './simulator-key.js';
 import type { Execution, Overshoot, RequestRecord } from './simulator-records.js';
 
+/** What a simulated provider knows from its start. */
 export interface SimulatorOptions {
   /** What each key does, by its text. */
   readonly keys?: Readonly<Record<string, KeyScript>>;
@@ -25,6 +27,11 @@ export interface SimulatorOptions {
   readonly statesRetryAfter?: boolean;
   /** Trouble of the whole provider, planned from the start. */
   readonly timeline?: readonly Timed<ProviderChange>[];
+  /**
+   * By which limits, quotas, `until` and timelines are measured, such as that of `createFakeClock()`; what was planned
+   * then happens when the next request comes. Epoch milliseconds. Default: real time. Delays are always real.
+   */
+  readonly clock?: Clock;
   /** Serve HTTPS. Default: HTTP. `createCertificate()` makes such a pair. */
   readonly tls?: { readonly key: string; readonly cert: string };
   /** Default: any free one. */
@@ -33,11 +40,13 @@ export interface SimulatorOptions {
   readonly keepRequests?: number;
 }
 
+/** How long `waitFor` waits. */
 export interface WaitOptions {
   /** Milliseconds; default 10 000. */
   readonly timeoutMs?: number;
 }
 
+/** A simulated provider: what it saw, and how it is told to behave. */
 export interface Simulator extends AsyncDisposable {
   /** Such as `http://127.0.0.1:41234`. */
   readonly origin: string;

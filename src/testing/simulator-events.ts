@@ -2,6 +2,7 @@ import { KeymuxError } from '../core/errors.js';
 import type { KeyChange, ProviderChange } from './script-key.js';
 import type { Overshoot, RequestRecord } from './simulator-records.js';
 
+/** What a simulator tells while it runs. */
 export interface SimulatorEvents {
   /** The head of a request arrived. */
   request: RequestRecord;

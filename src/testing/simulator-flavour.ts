@@ -25,6 +25,7 @@ export interface LimitState extends RateLimit {
   readonly resetMs: number;
 }
 
+/** A refusal in the words of a provider. */
 export interface FlavourRefusal {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;

@@ -6,6 +6,7 @@ import { openai } from './simulator-flavour-openai.js';
 import type { Flavour } from './simulator-flavour.js';
 import { bearer, genericSuccess, retryAfterHeader } from './simulator-flavour.js';
 
+/** The flavours that the kit brings. */
 export type FlavourName = 'generic' | 'openai' | 'anthropic' | 'alpha_vantage' | 'finnhub';
 
 const GENERIC_STATUS: Readonly<Record<RefusalKind, number>> = {

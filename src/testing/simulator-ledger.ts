@@ -3,6 +3,9 @@ import type { Execution, Mutable, Overshoot, RequestRecord } from './simulator-r
 
 const READING_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
+/** Requests to all simulators of this process. */
+let arrivedAnywhere = 0;
+
 /** The simulator's books: every request, every overshoot, and how often each order was carried out. */
 export class Ledger {
   readonly requests: Mutable<RequestRecord>[] = [];
@@ -25,8 +28,10 @@ export class Ledger {
     head: Pick<RequestRecord, 'at' | 'method' | 'path' | 'key' | 'carries' | 'headers' | 'webSocket'>,
   ): Mutable<RequestRecord> {
     this.#arrived += 1;
+    arrivedAnywhere += 1;
     const record: Mutable<RequestRecord> = {
       n: this.#arrived,
+      nth: arrivedAnywhere,
       ...head,
       did: '',
       status: undefined,

@@ -15,7 +15,7 @@ import type { KeyState } from './simulator-key.js';
 import { KeyRing } from './simulator-keyring.js';
 import { Ledger } from './simulator-ledger.js';
 import type { MeterRefusal } from './simulator-meter.js';
-import { epochNow, Timeline } from './simulator-timeline.js';
+import { Timeline } from './simulator-timeline.js';
 
 const DEFAULT_KEPT_REQUESTS = 100_000;
 
@@ -25,15 +25,17 @@ export class SimulatedProvider {
   readonly hub = new EventHub();
   readonly ledger: Ledger;
   readonly keys: KeyRing;
-  readonly timeline = new Timeline();
+  readonly timeline: Timeline;
   readonly #options: SimulatorOptions;
   readonly #auth: readonly AuthPlacement[];
-  readonly #startedAt = epochNow();
+  readonly #startedAt: number;
   #outage: Action | undefined;
   #cancelRecovery: () => void = () => undefined;
 
   constructor(options: SimulatorOptions) {
     this.#options = options;
+    this.timeline = new Timeline(options.clock);
+    this.#startedAt = this.timeline.now();
     const flavour = options.flavour ?? 'generic';
     this.flavour = typeof flavour === 'string' ? FLAVOURS[flavour] : flavour;
     this.#auth = [options.auth ?? this.flavour.auth].flat();
@@ -57,7 +59,7 @@ export class SimulatedProvider {
     this.#cancelRecovery();
     this.#outage = outageAction(how);
     if (forMs !== undefined)
-      this.#cancelRecovery = this.timeline.add(epochNow() + forMs, () => this.recover());
+      this.#cancelRecovery = this.timeline.add(this.timeline.now() + forMs, () => this.recover());
     this.hub.emit('change', { change: 'outage', key: undefined });
   }
 
@@ -69,7 +71,7 @@ export class SimulatedProvider {
 
   /** Takes down that the head of a request arrived, and decides at once what will become of it. */
   enter(request: IncomingMessage, webSocket: boolean): Exchange {
-    const now = epochNow();
+    const now = this.timeline.now();
     this.timeline.runDue(now);
     const target = request.url ?? '/';
     const url = urlOf(target);
@@ -120,7 +122,7 @@ export class SimulatedProvider {
   /** Takes down that a request is over. */
   leave(exchange: Exchange): void {
     if (exchange.record.endedAt !== undefined) return;
-    exchange.record.endedAt = epochNow();
+    exchange.record.endedAt = this.timeline.now();
     exchange.key?.leave();
     this.hub.emit('answer', exchange.record);
   }
@@ -128,7 +130,7 @@ export class SimulatedProvider {
   /** Headers that each answer to this request carries. */
   headersFor({ key, decision }: Exchange): Record<string, string> {
     if (key === undefined) return {};
-    const now = epochNow();
+    const now = this.timeline.now();
     const states = key.meters.flatMap((meter) => meter.tightest(now) ?? []);
     const limit = decision.limit ?? states.sort((a, b) => a.remaining - b.remaining)[0];
     return {

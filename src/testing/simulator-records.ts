@@ -5,6 +5,8 @@ import type { RateLimit } from './script-key.js';
 export interface RequestRecord {
   /** Counts the requests from 1, in the order of arrival. */
   readonly n: number;
+  /** Counts the requests to all simulators of this process from 1, in the order of arrival. */
+  readonly nth: number;
   /** When its head arrived, in epoch milliseconds with fractions, by a clock that never runs backwards. */
   readonly at: number;
   readonly method: string;

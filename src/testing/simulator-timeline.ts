@@ -1,3 +1,5 @@
+import type { Clock } from '../core/ports.js';
+
 /** Epoch milliseconds with fractions; never runs backwards. */
 export function epochNow(): number {
   return performance.timeOrigin + performance.now();
@@ -13,12 +15,21 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * What is planned for later. Changes take effect on time for every request, even if a timer fires late, because
- * each request first runs what is due. No timer runs before `start()`.
+ * each request first runs what is due. No timer runs before `start()`, and none by a clock of somebody else's.
  */
 export class Timeline {
+  readonly #clock: Clock | undefined;
   #planned: Planned[] = [];
   #timer: NodeJS.Timeout | undefined;
   #started = false;
+
+  constructor(clock?: Clock) {
+    this.#clock = clock;
+  }
+
+  now(): number {
+    return this.#clock?.() ?? epochNow();
+  }
 
   start(): void {
     this.#started = true;
@@ -51,7 +62,7 @@ export class Timeline {
   #arm(): void {
     clearTimeout(this.#timer);
     const next = this.#planned[0];
-    if (next === undefined || !this.#started) return;
+    if (next === undefined || !this.#started || this.#clock !== undefined) return;
     const delayMs = Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(next.at - epochNow())));
     this.#timer = setTimeout(() => {
       this.runDue(epochNow());

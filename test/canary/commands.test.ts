@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { ASK, stage } from './commands.js';
+import { LEARN, stage } from './commands.js';
 
 /** Each command is a process that starts. */
 const TIMEOUT_MS = 120_000;
@@ -10,7 +10,7 @@ describe('no command says a key', { timeout: TIMEOUT_MS }, () => {
     const { project, sinks, canaries, run } = await stage();
     const decisions = { KEYMUX_DECISIONS: project.path('decisions') };
     const preload = { NODE_DEBUG: 'keymux,timer', KEYMUX_DEBUG: '1', ...decisions };
-    expect(await run(['run', '--verbose', '--', process.execPath, '-e', ASK], preload)).toBe(0);
+    expect(await run(['run', '--verbose', '--', process.execPath, '-e', LEARN], preload)).toBe(0);
     for (const args of [
       ['status'],
       ['status', '--json'],
@@ -40,6 +40,7 @@ describe('no command says a key', { timeout: TIMEOUT_MS }, () => {
       'keymux doctor: stdout',
       'project: store/state.db',
       /^project: decisions/,
+      /^project: state\/anomalies\//,
     );
     const said = sinks.places.filter((place) => place.endsWith('stdout'));
     expect(said.length).toBeGreaterThan(15);
@@ -79,6 +80,29 @@ describe('no command says a key', { timeout: TIMEOUT_MS }, () => {
       'keymux explain <typed>: stderr',
       'keymux replay .env: stderr',
     );
+  });
+
+  it('nor one that stands in addresses which a person is to allow', async () => {
+    const { project, sinks, canaries, typed, plain, run } = await stage();
+    const at = encodeURIComponent(typed.text);
+    writeFileSync(
+      project.path('keymux.config.yaml'),
+      `alerts:
+  - { when: exhausted, webhook: 'https://hooks.example/services/${plain.text}?token=${at}' }
+store: { type: redis, url: 'redis://user:${at}@redis.example:6379/0' }
+`,
+    );
+    for (const args of [
+      ['status'],
+      ['allow'],
+      ['allow', '--json'],
+      ['allow', '--yes'],
+      ['allow', '--list', '--json'],
+      ['allow', '--revoke'],
+    ])
+      await run(args);
+    sinks.addFiles('project', project.folder, (path) => /^(?:\.env|keymux\.config\.yaml)$/.test(path));
+    sinks.expectNone([...canaries, typed, plain], 'keymux allow: stdout', 'keymux allow --yes: stdout');
   });
 
   it('nor one of a configuration that is at fault', async () => {

@@ -1,5 +1,7 @@
-/** The command line on keys that are canaries, in real processes. */
+/** The command line on keys that are canaries. */
+import { keymuxHere } from '../cli/keymux-here.js';
 import { Project } from '../cli/keymux-process.js';
+import type { Result } from '../cli/keymux-process.js';
 import { makeCanary, makePlainCanary } from './canary.js';
 import type { Canary } from './canary.js';
 import { Sinks } from './sinks.js';
@@ -12,13 +14,22 @@ export interface Staged {
   /** Pasted where no key belongs. */
   readonly typed: Canary;
   readonly plain: Canary;
-  /** Runs to the end, with this on stdin; everything it says is kept. Resolves with the exit code. */
+  /**
+   * Runs to the end, with this on stdin; everything it says is kept. Resolves with the exit code. What starts programs or
+   * serves runs in a process of its own, the rest in this one.
+   */
   run(
     args: readonly string[],
     env?: Readonly<Record<string, string>>,
     input?: string,
   ): Promise<number | null>;
 }
+
+/** Of the built package, for programs. */
+const MODULES = {
+  KEYMUX_INDEX: import.meta.resolve('#keymux/index.js'),
+  KEYMUX_ALERTS: import.meta.resolve('#keymux/alerts.js'),
+};
 
 /** `vault:` and the like come behind the rest of the configuration; `keys` is the list of keys of `acme`. */
 export async function stage(more = '', keys = ''): Promise<Staged> {
@@ -36,7 +47,7 @@ providers:
 ${keys}store: { type: sqlite, path: ./store/state.db }
 ${more}`;
   const files = { 'keymux.config.yaml': config, '.env': `ACME_API_KEY='${bad.text}'\n` };
-  const project = new Project(files, { ACME_API_KEY_2: good.text, ACME_URL: provider.origin });
+  const project = new Project(files, { ACME_API_KEY_2: good.text, ACME_URL: provider.origin, ...MODULES });
   const sinks = new Sinks();
   return {
     project,
@@ -45,9 +56,10 @@ ${more}`;
     typed,
     plain,
     run: async (args, env = {}, input = '') => {
-      const running = project.start(args, env);
-      running.process.stdin?.end(input);
-      const { code, stdout, stderr } = await running.ended;
+      const isHere = args[0] !== 'run' && args[0] !== 'serve';
+      const { code, stdout, stderr } = isHere
+        ? await keymuxHere(project, args, { env, input })
+        : await inProcess(project, args, env, input);
       const place = `keymux ${args.join(' ')}`
         .replaceAll(typed.text, '<typed>')
         .replaceAll(plain.text, '<plain>');
@@ -58,6 +70,25 @@ ${more}`;
   };
 }
 
+async function inProcess(
+  project: Project,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  input: string,
+): Promise<Result> {
+  const running = project.start(args, env);
+  running.process.stdin?.end(input);
+  return running.ended;
+}
+
 /** A program as anybody would write it. */
 export const ASK = `fetch(process.env.ACME_URL + '/v1/x', { headers: { 'x-api-key': process.env.ACME_API_KEY } })
   .then(async (answer) => console.log(answer.status, await answer.text()))`;
+
+/** As `ASK`; and learns what is usual, which it keeps when it ends. */
+export const LEARN = `Promise.all([import(process.env.KEYMUX_INDEX), import(process.env.KEYMUX_ALERTS)])
+  .then(async ([{ MinimalMultiKeyManager }, { watchAnomalies }]) => {
+    const detection = watchAnomalies(MinimalMultiKeyManager.instance());
+    await ${ASK};
+    await detection.stop();
+  })`;

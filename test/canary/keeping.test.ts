@@ -1,9 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { ASK, stage } from './commands.js';
+import { ASK, LEARN, stage } from './commands.js';
 import type { Staged } from './commands.js';
 import { makeCanary } from './canary.js';
 
+/** It seals the store and what is usual, too. */
 const VAULT = "vault: { key: 'file:vault.key' }\n";
 const KEYS = "    keys: [{ id: kept, value: 'vault:acme/kept' }]\n    discover: false\n";
 
@@ -33,7 +34,7 @@ describe('a key in a vault', { timeout: TIMEOUT_MS }, () => {
       ['vault', 'accept', '--yes'],
       ['status'],
       ['keys', 'list', '--json'],
-      ['run', '--', process.execPath, '-e', ASK],
+      ['run', '--', process.execPath, '-e', LEARN],
     ])
       await run(args, { KEYMUX_DEBUG: '1' });
     const identity = readFileSync(project.path('vault.key'), 'utf8')
@@ -45,7 +46,9 @@ describe('a key in a vault', { timeout: TIMEOUT_MS }, () => {
       'keymux vault get acme/kept --json: stdout',
       'keymux vault rotate: stderr',
       'project: keymux.vault',
+      'project: store/state.db',
       /^project: state\/vaults\//,
+      /^project: state\/anomalies\//,
     );
     const revealed = project.start(['vault', 'get', 'acme/kept', '--reveal']);
     revealed.process.stdin?.end();

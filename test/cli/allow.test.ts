@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { quietly } from './keymux-here.js';
 import { BIN, CANARY, Project } from './keymux-process.js';
 
 const hasScript = spawnSync('script', ['--version']).status === 0;
@@ -27,7 +28,10 @@ describe('a project that nobody allowed', () => {
   it.each([[['run', '--', process.execPath, 'agent.mjs']], [['status']], [['doctor']], [['keys', 'list']]])(
     'is refused by %j with all that it would do, and exit code 7',
     async (args) => {
-      const { code, stdout, stderr } = await clone().keymux(args);
+      const project = clone();
+      const { code, stdout, stderr } = await (args[0] === 'run'
+        ? project.keymux(args)
+        : quietly(project, args));
       expect(code).toBe(7);
       const told = stdout + stderr;
       expect(told).toContain(`line 3: providers.openai.baseUrl sends keys to ${EVIL}`);
@@ -48,7 +52,7 @@ describe('a project that nobody allowed', () => {
   });
 
   it('is not edited by a command, which would allow it', async () => {
-    const { code } = await clone().keymux(['keys', 'add', 'openai/x', '--value', 'env:OTHER']);
+    const { code } = await quietly(clone(), ['keys', 'add', 'openai/x', '--value', 'env:OTHER']);
     expect(code).toBe(7);
   });
 });
@@ -56,26 +60,26 @@ describe('a project that nobody allowed', () => {
 describe('keymux allow', () => {
   it('shows everything, and asks for --yes where nobody can be asked', async () => {
     const project = clone();
-    const shown = await project.keymux(['allow']);
+    const shown = await quietly(project, ['allow']);
     expect(shown.code).toBe(7);
     expect(shown.stdout).toContain(`line 3: providers.openai.baseUrl sends keys to ${EVIL}`);
     expect(shown.stdout).toContain('runs ./print-key --token t0ken');
     expect(shown.stdout).toContain('look at scripts of this folder as well');
     expect(shown.stderr).toContain('nothing is allowed');
-    expect((await project.keymux(['status'])).code).toBe(7);
+    expect((await quietly(project, ['status'])).code).toBe(7);
   });
 
   it('lets the file work until it changes', async () => {
     const project = clone();
-    const { code, stderr } = await project.keymux(['allow', '--yes']);
+    const { code, stderr } = await quietly(project, ['allow', '--yes']);
     expect(code).toBe(0);
     expect(stderr).toContain(`${FILE} is allowed until it changes`);
-    expect((await project.keymux(['status'])).code).toBe(0);
-    const listed = await project.keymux(['allow', '--list']);
+    expect((await quietly(project, ['status'])).code).toBe(0);
+    const listed = await quietly(project, ['allow', '--list']);
     expect(listed.stdout).toContain(project.path(FILE));
-    expect((await project.keymux(['allow'])).code).toBe(0);
+    expect((await quietly(project, ['allow'])).code).toBe(0);
     writeFileSync(project.path(FILE), `${YAML}# changed\n`);
-    expect((await project.keymux(['status'])).code).toBe(7);
+    expect((await quietly(project, ['status'])).code).toBe(7);
   });
 
   it.runIf(hasScript).each([
@@ -93,21 +97,21 @@ describe('keymux allow', () => {
 
   it('takes it back', async () => {
     const project = clone();
-    await project.keymux(['allow', FILE, '--yes']);
-    const revoked = await project.keymux(['allow', FILE, '--revoke', '--json']);
+    await quietly(project, ['allow', FILE, '--yes']);
+    const revoked = await quietly(project, ['allow', FILE, '--revoke', '--json']);
     expect(JSON.parse(revoked.stdout)).toEqual({ path: project.path(FILE), revoked: true });
-    expect((await project.keymux(['status'])).code).toBe(7);
-    expect((await project.keymux(['allow', '--revoke'])).stderr).toContain('was not allowed');
-    const list = await project.keymux(['allow', '--list', '--json']);
+    expect((await quietly(project, ['status'])).code).toBe(7);
+    expect((await quietly(project, ['allow', '--revoke'])).stderr).toContain('was not allowed');
+    const list = await quietly(project, ['allow', '--list', '--json']);
     expect(JSON.parse(list.stdout)).toEqual({ files: [] });
   });
 
   it('tells a program all of it in JSON, and allows nothing by that', async () => {
     const project = clone();
-    const shown = await project.keymux(['allow', '--json']);
+    const shown = await quietly(project, ['allow', '--json']);
     expect(shown.code).toBe(7);
     expect(JSON.parse(shown.stdout)).toMatchObject({ path: project.path(FILE), allowed: false });
-    const allowed = await project.keymux(['allow', '--json', '--yes']);
+    const allowed = await quietly(project, ['allow', '--json', '--yes']);
     expect(JSON.parse(allowed.stdout)).toMatchObject({
       allowed: true,
       demands: [
@@ -120,10 +124,10 @@ describe('keymux allow', () => {
 
   it('has nothing to do for a file that does no harm, and says where there is none', async () => {
     const harmless = clone('providers: { acme: { baseUrl: http://127.0.0.1:9 } }');
-    const { code, stdout } = await harmless.keymux(['allow']);
+    const { code, stdout } = await quietly(harmless, ['allow']);
     expect(code).toBe(0);
     expect(stdout).toContain('needs no permission');
-    const none = await new Project().keymux(['allow']);
+    const none = await quietly(new Project(), ['allow']);
     expect(none.code).toBe(2);
     expect(none.stderr).toContain('There is no configuration file here.');
   });
@@ -133,10 +137,12 @@ describe('a file that keymux itself changes', () => {
   it('stays allowed, also where the change needs it', async () => {
     const project = clone('providers: { acme: { baseUrl: http://127.0.0.1:9 } }\n');
     const value = `exec:'${process.execPath}' -p 40+2`;
-    expect((await project.keymux(['keys', 'add', 'acme/cmd', '--value', value])).code).toBe(0);
-    expect((await project.keymux(['keys', 'list'])).stdout).toContain('acme/cmd');
-    expect((await project.keymux(['keys', 'add', 'acme/two', '--value', 'env:OPENAI_API_KEY'])).code).toBe(0);
-    expect((await project.keymux(['keys', 'list'])).stdout).toContain('acme/two');
+    expect((await quietly(project, ['keys', 'add', 'acme/cmd', '--value', value])).code).toBe(0);
+    expect((await quietly(project, ['keys', 'list'])).stdout).toContain('acme/cmd');
+    expect((await quietly(project, ['keys', 'add', 'acme/two', '--value', 'env:OPENAI_API_KEY'])).code).toBe(
+      0,
+    );
+    expect((await quietly(project, ['keys', 'list'])).stdout).toContain('acme/two');
   });
 });
 

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { KeyManager } from '#keymux/manager/key-manager.js';
 import { startAudit } from '#keymux/observe/audit.js';
 import { verifyAudit } from '#keymux/observe/audit-verify.js';
 import { refuse } from '#keymux/testing/script.js';
@@ -9,16 +10,20 @@ import { ACME, CANARY, Project } from './keymux-process.js';
 
 const ENV = { ACME_API_KEY: `${CANARY}-one`, ACME_API_KEY_2: `${CANARY}-two` };
 
-/** A project with a trail of two records: who looked at a key, and who took it out of use. */
+/** A project with a trail of two files: who looked at a key, and who took it out of use. */
 async function audited(): Promise<Project> {
   const project = new Project({ 'keymux.config.yaml': `${ACME}audit: { path: ./trail }\n` }, ENV);
   const manager = await project.manager();
-  const audit = startAudit(manager, { stateFolder: project.path('state'), application: '=cmd' });
-  manager.getApiKey('acme');
-  audit.stop();
-  const disabled = await project.keymux(['keys', 'disable', 'acme/2']);
-  expect(disabled.code).toBe(0);
+  keep(project, manager, () => manager.getApiKey('acme'));
+  keep(project, manager, () => manager.disable('acme/2', { by: 'cli' }));
   return project;
+}
+
+/** What `work` does, in a file of its own. */
+function keep(project: Project, manager: KeyManager, work: () => void): void {
+  const audit = startAudit(manager, { stateFolder: project.path('state'), application: '=cmd' });
+  work();
+  audit.stop();
 }
 
 const filesOf = (project: Project): string[] =>
@@ -29,15 +34,18 @@ const filesOf = (project: Project): string[] =>
 describe('keymux audit', () => {
   it('shows the newest records, those of commands too', async () => {
     const project = await audited();
+    expect((await project.keymux(['keys', 'enable', 'acme/2'])).code).toBe(0);
     const tail = await project.keymux(['audit', 'tail']);
     expect(tail.code).toBe(0);
     const lines = tail.stdout.trimEnd().split('\n');
     expect(lines.find((line) => line.includes(' access '))).toMatch(
       /^\d{4}-\d\d-\d\dT\S+Z access key=acme\/main service=acme way=library count=1 callers=\[/,
     );
-    expect(lines.find((line) => line.includes(' administered '))).toContain(
-      'action=disable subject=acme/2 by=cli',
-    );
+    const administered = lines.filter((line) => line.includes(' administered '));
+    expect(administered).toEqual([
+      expect.stringContaining('action=disable subject=acme/2 by=cli'),
+      expect.stringContaining('action=enable subject=acme/2 by=cli'),
+    ]);
     const one = await project.keymux(['audit', 'tail', '--last', '1', '--json']);
     expect(JSON.parse(one.stdout)).toMatchObject({ type: 'closed', file: filesOf(project).at(-1) });
   });
@@ -46,7 +54,8 @@ describe('keymux audit', () => {
     const project = await audited();
     const following = project.start(['audit', 'tail', '--follow', '--last', '1']);
     await following.saw('closed');
-    await project.keymux(['keys', 'enable', 'acme/2']);
+    const manager = await project.manager();
+    keep(project, manager, () => manager.enable('acme/2', { by: 'cli' }));
     await following.saw('action=enable subject=acme/2 by=cli');
     following.process.kill();
     await following.ended;

@@ -6,7 +6,9 @@ import { makeIdentity } from '#keymux/config/vault-cipher.js';
 import { createGateway } from '#keymux/gateway.js';
 import type { KeyManager } from '#keymux/manager/key-manager.js';
 import { changeVault, createVault, readVault } from '#keymux/vault.js';
-import { CANARY, Project } from './keymux-process.js';
+import { quietly } from './keymux-here.js';
+import type { Result } from './keymux-process.js';
+import { ACME, CANARY, Project } from './keymux-process.js';
 
 const OLD = `${CANARY}-old`;
 const NEW = `${CANARY}-new`;
@@ -92,12 +94,8 @@ async function rotate(
   args: readonly string[],
   text: string,
   env: Record<string, string> = {},
-): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
-  const running = folder.start(['keys', 'rotate', ...args], env);
-  running.process.stdin?.end(text);
-  const result = await running.ended;
-  expect(result.stdout + result.stderr).not.toContain(CANARY);
-  return result;
+): Promise<Result> {
+  return quietly(folder, ['keys', 'rotate', ...args], { env, input: text });
 }
 
 describe('keys rotate', () => {
@@ -162,6 +160,14 @@ describe('keys rotate', () => {
     const result = await rotate(folder, [id], text);
     expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(message)]);
     expect(readFileSync(folder.path('acme.key'), 'utf8')).toBe(`${OLD}\n`);
+  });
+
+  it('says where a key was found that does not stand in the file', async () => {
+    for (const files of [{ 'keymux.config.yaml': ACME }, {}] as const) {
+      const folder = new Project(files, { OPENAI_API_KEY: OLD });
+      const { code, stderr } = await rotate(folder, ['openai/main'], NEW);
+      expect([code, stderr]).toEqual([2, expect.stringContaining('It was found in env:OPENAI_API_KEY')]);
+    }
   });
 
   it('refuses what is no key before anything is written', async () => {
@@ -238,7 +244,7 @@ describe('keys retire --drain', () => {
   it('needs a gateway, and changes nothing without one', async () => {
     const { folder } = await stage();
     const before = readFileSync(folder.path('keymux.config.yaml'), 'utf8');
-    const { code, stderr } = await folder.keymux(['keys', 'retire', 'acme/main', '--drain']);
+    const { code, stderr } = await quietly(folder, ['keys', 'retire', 'acme/main', '--drain']);
     expect([code, stderr]).toEqual([2, expect.stringContaining('No gateway with this configuration')]);
     expect(readFileSync(folder.path('keymux.config.yaml'), 'utf8')).toBe(before);
   });
@@ -247,9 +253,10 @@ describe('keys retire --drain', () => {
     const { folder } = await stage();
     const manager = await folder.manager();
     const env = await gatewayOf(manager);
-    const { code, stderr } = await folder.keymux(
+    const { code, stderr } = await quietly(
+      folder,
       ['keys', 'retire', 'acme/main', '--drain', '--until-restart'],
-      env,
+      { env },
     );
     expect([code, stderr]).toEqual([0, expect.stringContaining('until the gateway ends, and drained')]);
     expect(manager.inspect().keys.map(({ id }) => id)).toEqual(['acme/other']);

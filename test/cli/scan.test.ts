@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { quietly } from './keymux-here.js';
 import { ACME, CANARY, Project } from './keymux-process.js';
 
 const KEY = `${CANARY}-0123456789-abcdef`;
@@ -41,7 +42,7 @@ function git(acme: Project, ...args: readonly string[]): void {
 }
 
 async function report(acme: Project, ...args: readonly string[]): Promise<Report & { code: number | null }> {
-  const { code, stdout } = await acme.keymux(['scan', '--json', ...args]);
+  const { code, stdout } = await quietly(acme, ['scan', '--json', ...args]);
   for (const key of [...Object.values(shaped), PLAIN]) expect(stdout).not.toContain(key);
   return { code, ...(JSON.parse(stdout) as Report) };
 }
@@ -58,11 +59,11 @@ describe('keymux scan', () => {
       'src/b.txt': `\n\nAuthorization: Basic ${Buffer.from(`u:${KEY}`).toString('base64')}\n`,
       'src/clean.txt': 'nothing here\n',
     });
-    const { code, stdout, stderr } = await acme.keymux(['scan', 'src']);
+    const { code, stdout, stderr } = await quietly(acme, ['scan', 'src']);
     expect(code).toBe(8);
     expect(stdout).toBe('src/a.js:2:16  acme/main  certain\nsrc/b.txt:3:25  acme/main  certain\n');
     expect(stderr).toContain('2 keys stand in files.');
-    expect((await acme.keymux(['scan', 'src/clean.txt'])).stderr).toBe('keymux: no key in 1 file\n');
+    expect((await quietly(acme, ['scan', 'src/clean.txt'])).stderr).toBe('keymux: no key in 1 file\n');
   });
 
   it('finds what looks like a key, or is assigned to a variable for keys', async () => {
@@ -191,21 +192,21 @@ describe('keymux scan', () => {
     [['--staged', '--all'], 'Leave one of them out'],
     [['no-such-folder'], 'There is no file or folder "no-such-folder".'],
   ])('refuses %j with a hint', async (args, message) => {
-    const { code, stderr } = await project({}).keymux(['scan', ...args]);
+    const { code, stderr } = await quietly(project({}), ['scan', ...args]);
     expect(code).toBe(2);
     expect(stderr).toContain(message);
   });
 
   it('goes by looks alone where the configuration is faulty, and says so', async () => {
     const acme = new Project({ 'keymux.config.yaml': 'nonsense: [', 'a.txt': shaped.github });
-    const { code, stdout, stderr } = await acme.keymux(['scan', 'a.txt']);
+    const { code, stdout, stderr } = await quietly(acme, ['scan', 'a.txt']);
     expect([code, stdout.trim().split(/ +/).slice(0, 3)]).toEqual([8, ['a.txt:1:1', 'github', 'likely']]);
     expect(stderr).toContain('Keys of the configuration are not looked for.');
   });
 
   it('says which keys are too short to look for', async () => {
     const acme = new Project({ 'keymux.config.yaml': ACME, 'a.txt': 'abc1234' }, { ACME_API_KEY: 'abc1234' });
-    const { code, stderr } = await acme.keymux(['scan', 'a.txt']);
+    const { code, stderr } = await quietly(acme, ['scan', 'a.txt']);
     expect(code).toBe(0);
     expect(stderr).toContain('acme/main');
   });

@@ -1,3 +1,4 @@
+import type * as terminal from '#keymux/cli/terminal.js';
 import { hideSecrets, note, printError, typed, usesColour, warn } from '#keymux/cli/terminal.js';
 import { KeymuxError } from '#keymux/core/errors.js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -60,6 +61,16 @@ describe('hideSecrets', () => {
     expect(said).toContain('asking http://127.0.0.1/?key=[keymux:acme/main]\n');
     expect(said).toContain('[keymux:acme/2]');
     expect(said).toContain('    at ');
+  });
+
+  it('takes out what another copy of the module was told of, as where a command is a module of its own', async () => {
+    const copy = (await import(`${import.meta.resolve('#keymux/cli/terminal.js')}?copy`)) as typeof terminal;
+    expect(copy.hideSecrets).not.toBe(hideSecrets);
+    copy.hideSecrets(() => [{ text: 'canary-three', label: 'acme/3' }]);
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    printError(new Error('refused canary-three'));
+    copy.hideSecrets(() => []);
+    expect(write.mock.calls[0]?.[0]).toContain('refused [keymux:acme/3]\n');
   });
 });
 

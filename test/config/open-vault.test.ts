@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { openVault } from '#keymux/config/lazy-vault.js';
 import { openVault as openVaultHere } from '#keymux/config/open-vault.js';
 import { changeVault, rotateVault } from '#keymux/config/vault-write.js';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { CANARY, filledVault, refusal, withKey } from './vault-place.js';
 import type { Place } from './vault-place.js';
 
@@ -136,5 +136,19 @@ describe('the thread that decrypts', () => {
     const place = await filledVault();
     const worker = new Worker(program(place, ''), { eval: true });
     expect(await new Promise((resolve) => worker.on('exit', resolve))).toBe(0);
+  });
+});
+
+describe('a vault that takes too long', () => {
+  it('is locked, and opens later', async () => {
+    const { definition, environment } = await filledVault();
+    const wait = vi.spyOn(Atomics, 'wait').mockReturnValue('timed-out');
+    onTestFinished(() => wait.mockRestore());
+    expect(await refusal(() => openVaultHere(definition, environment))).toMatchObject({
+      code: 'KEYMUX_VAULT_LOCKED',
+      message: expect.stringContaining('could not be opened within a minute') as string,
+    });
+    wait.mockRestore();
+    expect(openVaultHere(definition, environment).get('acme/main')).toBe(`${CANARY}-main`);
   });
 });

@@ -28,6 +28,7 @@ import {
 } from '#keymux/core/anomaly-newcomers.js';
 import {
   FEWEST_RATIOS,
+  MOST_RATIOS,
   judgeOutsideUse,
   mergedOutsideUse,
   newOutsideUse,
@@ -233,6 +234,17 @@ describe('use outside keymux', () => {
     expect(judgeOutsideUse(known, spending(100, 200, 115))).toMatchObject({ kind: 'outside-use' });
   });
 
+  it('is held against the last hundred comparisons', () => {
+    const known = newOutsideUse();
+    const spend = (minute: number, units: number): number => 10_000 - units * minute;
+    for (let minute = 0; minute <= 2 * MOST_RATIOS; minute += 1) {
+      const cost = minute <= MOST_RATIOS ? 5 : 2;
+      const left = spend(minute, cost) - (cost === 2 ? 3 * MOST_RATIOS : 0);
+      judgeOutsideUse(known, spending(minute, left, minute, { limit: 10_000 }));
+    }
+    expect(known.ratios).toEqual(Array.from({ length: MOST_RATIOS }, () => 2));
+  });
+
   it('adds up little by little', () => {
     const known = learnt();
     const found = Array.from({ length: 8 }, (_, index) =>
@@ -304,6 +316,13 @@ describe('what is known', () => {
       },
     );
     expect(damaged.length).toBeGreaterThan(15);
+    const written = JSON.parse(text) as Record<string, object>;
+    for (const sort of Object.keys(written)) {
+      damaged.push(JSON.stringify({ ...written, [sort]: [['acme', 'x']] }));
+      damaged.push(JSON.stringify({ ...written, [sort]: ['x'] }));
+    }
+    const names = { since: 1, sightings: 1, names: [['module a.js', 'x']], news: [] };
+    damaged.push(JSON.stringify({ ...written, callers: [['acme/main', names]] }));
     for (const each of damaged) expect(readBaselines(JSON.parse(each))).toBeUndefined();
   });
 

@@ -192,3 +192,19 @@ describe('createRedactor', () => {
     expect(find(Buffer.from(`a ${secrets[7]?.text} b`))).toEqual([{ start: 2, end: 25, label: 'k/7' }]);
   });
 });
+
+describe('two keys that one text may be', () => {
+  const [plain, escaped] = ['ab%63defgh', 'abcdefgh'];
+
+  it.each([
+    ['the plain one', 'acme/main', 'other/main'],
+    ['the escaped one', 'other/main', 'acme/main'],
+    ['both', 'acme/main', 'acme/main'],
+  ])('are told by the name that comes first, which is that of %s', (_which, ofPlain, ofEscaped) => {
+    const secrets = [
+      { text: plain, label: ofPlain },
+      { text: escaped, label: ofEscaped },
+    ];
+    expect(createRedactor(secrets).redact(`it is ${plain}.`)).toBe('it is [keymux:acme/main].');
+  });
+});

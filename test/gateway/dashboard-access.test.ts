@@ -5,29 +5,34 @@ const visit = useBrowser();
 const PHONE = { width: 360, height: 740 };
 
 describe('the dashboard for everybody', () => {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    for (const viewport of [{ width: 1280, height: 900 }, PHONE]) {
-      it(`breaks no rule of accessibility, ${colorScheme} and ${viewport.width} pixels wide`, async () => {
-        const gateway = await stage();
-        await gateway.failOver();
-        const { page, faults } = await visit({ colorScheme, viewport, reducedMotion: 'reduce' });
-        await page.goto(`${gateway.origin}/-/dashboard/`);
-        await page.locator('#login').waitFor();
+  for (const viewport of [{ width: 1280, height: 900 }, PHONE]) {
+    it(`breaks no rule of accessibility in either colours, ${viewport.width} pixels wide`, async () => {
+      const gateway = await stage();
+      await gateway.failOver();
+      const { page, faults } = await visit({ viewport, reducedMotion: 'reduce' });
+      const expectNoFaults = async () => {
+        await page.emulateMedia({ colorScheme: 'light' });
         expect(await accessibilityFaults(page)).toEqual([]);
+        // Nothing else of a page depends on its colours.
+        await page.emulateMedia({ colorScheme: 'dark' });
+        expect(await accessibilityFaults(page, 'color-contrast')).toEqual([]);
+      };
+      await page.goto(`${gateway.origin}/-/dashboard/`);
+      await page.locator('#login').waitFor();
+      await expectNoFaults();
 
-        await openBoard(page, gateway);
-        await page.locator('#news li').first().waitFor();
-        expect(await accessibilityFaults(page)).toEqual([]);
-        expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(viewport.width);
+      await openBoard(page, gateway);
+      await page.locator('#news li').first().waitFor();
+      await expectNoFaults();
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(viewport.width);
 
-        await page.getByRole('button', { name: 'acme/main' }).first().click();
-        await page.locator('#panel li').first().waitFor();
-        expect(await accessibilityFaults(page)).toEqual([]);
-        await page.getByRole('button', { name: 'Reset' }).click();
-        expect(await accessibilityFaults(page)).toEqual([]);
-        expect(faults).toEqual([]);
-      });
-    }
+      await page.getByRole('button', { name: 'acme/main' }).first().click();
+      await page.locator('#panel li').first().waitFor();
+      await expectNoFaults();
+      await page.getByRole('button', { name: 'Reset' }).click();
+      await expectNoFaults();
+      expect(faults).toEqual([]);
+    });
   }
 
   it('is used by keyboard alone', async () => {
@@ -153,6 +158,8 @@ describe('the dashboard in trouble', () => {
     await openBoard(page, gateway);
     await page.getByRole('button', { name: 'acme/2' }).first().click();
     await page.route('**/api/**', (route) => route.fulfill({ status: 401, json: {} }));
+    // The page asks at once for what follows from it.
+    await gateway.failOver();
     await page.locator('#login-problem', { hasText: 'does not know this token' }).waitFor();
     expect(await page.locator('dialog[open]').count()).toBe(0);
     expect(await page.locator('#token:focus').count()).toBe(1);

@@ -109,20 +109,27 @@ export async function openBoard(
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** What is wrong for people who cannot see, point or tell colours apart: rules and the places that break them. */
-export async function accessibilityFaults(page: Page): Promise<string[]> {
+/**
+ * What is wrong for people who cannot see, point or tell colours apart: rules and the places that break them. `rule`:
+ * the only one that is looked at.
+ */
+export async function accessibilityFaults(page: Page, rule?: string): Promise<string[]> {
   // By the debugging protocol, which the page's policy does not bind.
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
+  if (!(await page.evaluate("'axe' in globalThis"))) await page.evaluate(axe);
+  return page.evaluate(async (only) => {
     interface Found {
       readonly violations: readonly {
         id: string;
         nodes: readonly { target: unknown; failureSummary?: string }[];
       }[];
     }
-    const found = await (globalThis as unknown as { axe: { run(): Promise<Found> } }).axe.run();
+    const { axe } = globalThis as unknown as { axe: { run(options: object): Promise<Found> } };
+    const found = await axe.run({
+      resultTypes: ['violations'],
+      ...(only === undefined ? {} : { runOnly: [only] }),
+    });
     return found.violations.flatMap(({ id, nodes }) =>
       nodes.map(({ target, failureSummary }) => `${id}: ${String(target)}: ${failureSummary ?? ''}`),
     );
-  });
+  }, rule);
 }

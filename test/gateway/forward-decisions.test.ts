@@ -1,13 +1,16 @@
 /** What happens to an answer while its verdict takes its time, and to requests that cannot be sent. */
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
+import net from 'node:net';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import WebSocket from 'ws';
 import { KeymuxError } from '#keymux/core/errors.js';
 import { networkCodeOf, ownFault } from '#keymux/gateway/forward-failure.js';
 import { ok, refuse, stream } from '#keymux/testing/script.js';
+import { createCertificate } from '#keymux/testing/self-signed-certificate.js';
 import { CHAT, chat, forwarded, until } from './forwarded.js';
 import type { Forwarded } from './forwarded.js';
 
@@ -90,6 +93,45 @@ describe('while the next key is waited for', () => {
     await until(() => forwarding.size === 0);
     expect(seen('acme')).toHaveLength(1);
     expect(manager.inspect().keys[0]?.inFlight).toBe(0);
+  });
+});
+
+describe('a request whose next key has to be waited for', () => {
+  const slowly = { limits: [{ requests: 1, perMs: 200 }], ...WAITS };
+
+  it('goes on with it, though the refused answer ended long before', async () => {
+    const { url, asked, ended } = await behind((request, response, number) => {
+      request.resume();
+      response.writeHead(number === 1 ? 500 : 200).end(`answer ${number}`);
+    }, slowly);
+    const response = await fetch(`${url}/acme/x`);
+    expect(await response.text()).toBe('answer 2');
+    expect(asked()).toBe(2);
+    expect(ended).toMatchObject([{ end: 'answered', attempts: 2 }]);
+  });
+
+  it('goes on with it, though the refused answer broke off meanwhile', async () => {
+    const { url, manager } = await behind((request, response, number) => {
+      request.resume();
+      response.writeHead(number === 1 ? 500 : 200, { 'content-length': '8' });
+      if (number === 1) response.write('half', () => response.destroy());
+      else response.end('answer 2');
+    }, slowly);
+    expect(await (await fetch(`${url}/acme/x`)).text()).toBe('answer 2');
+    expect(manager.inspect().keys[0]?.inFlight).toBe(0);
+  });
+});
+
+describe('an answer that is announced', () => {
+  it('is the one that follows', async () => {
+    const { url } = await behind((request, response) => {
+      request.resume();
+      response.writeProcessing();
+      response.writeEarlyHints({ link: '</x>; rel=preload' });
+      response.end('the answer');
+    });
+    const response = await fetch(`${url}/acme/x`, chat());
+    expect([response.status, await response.text()]).toEqual([200, 'the answer']);
   });
 });
 
@@ -190,6 +232,50 @@ describe('a request that cannot be sent', () => {
     expect(manager.inspect().keys[0]).toMatchObject({ inFlight: 0, failures: 0 });
   });
 
+  it('since its caller went before a connection stood never comes to the provider', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const paths: (string | undefined)[] = [];
+    const provider = https.createServer(createCertificate(), (request, response) => {
+      paths.push(request.url);
+      response.end('ok');
+    });
+    await listening(provider);
+    // Lets no byte of a handshake through until it is told to.
+    const waiting: (() => void)[] = [];
+    let isOpen = false;
+    const gate = net.createServer((socket) => {
+      const pass = (): void => {
+        const { port } = provider.address() as AddressInfo;
+        const upstream = net.connect(port, '127.0.0.1').on('error', () => socket.destroy());
+        socket
+          .on('error', () => upstream.destroy())
+          .pipe(upstream)
+          .pipe(socket);
+      };
+      if (isOpen) pass();
+      else waiting.push(pass);
+    });
+    await listening(gate);
+    const baseUrl = `https://127.0.0.1:${(gate.address() as AddressInfo).port}`;
+    const { url, forwarding, manager, ended } = await forwarded({
+      providers: { acme: { keys: { 'key-one': {} }, provider: { baseUrl } } },
+    });
+    const caller = new AbortController();
+    const gone = fetch(`${url}/acme/gone`, { signal: caller.signal });
+    await until(() => waiting.length === 1);
+    caller.abort();
+    await expect(gone).rejects.toThrow();
+    await until(() => forwarding.size === 0);
+    expect(ended).toMatchObject([{ end: 'aborted' }]);
+    expect(manager.inspect().keys[0]?.inFlight).toBe(0);
+
+    isOpen = true;
+    waiting.forEach((pass) => pass());
+    expect(await (await fetch(`${url}/acme/there`)).text()).toBe('ok');
+    expect(paths).toEqual(['/there']);
+  });
+
   it('for our own reasons is no trouble of the provider', () => {
     const own = new KeymuxError('KEYMUX_CLOSED', 'It is over.', { fix: 'Begin anew.' });
     expect(networkCodeOf(own)).toBeUndefined();
@@ -267,3 +353,12 @@ describe('an answer under way', () => {
     await until(() => forwarding.size === 0);
   });
 });
+
+async function listening(server: net.Server): Promise<void> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    if (server instanceof https.Server) server.closeAllConnections();
+    server.close();
+  });
+}

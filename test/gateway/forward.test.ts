@@ -242,6 +242,29 @@ describe('a service whose providers have paths and models of their own', () => {
   });
 });
 
+describe('a provider without a key', () => {
+  it('is asked nothing, and its caller is told what is missing', async () => {
+    const { url, seen } = await forwarded({ providers: { acme: { keys: {} } } });
+    const response = await fetch(`${url}/acme/v1/models`);
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    expect(await response.text()).toContain('KEYMUX_NO_USABLE_KEY');
+    expect(seen('acme')).toEqual([]);
+  });
+});
+
+describe('a caller with a token of the gateway', () => {
+  it('is named where the use of keys is counted', async () => {
+    const { url, manager } = await forwarded({
+      providers: { acme: { keys: { 'key-one': {} } } },
+      by: 'ci',
+    });
+    const watch = manager.accesses.watch();
+    onTestFinished(() => watch.stop());
+    await (await fetch(url + CHAT, chat())).text();
+    expect(watch.drain()).toMatchObject([{ way: 'request', by: 'gateway token ci', count: 1 }]);
+  });
+});
+
 describe('draining', () => {
   it('lets requests under way finish, on connections that are not used again', async () => {
     const { url, forwarding } = await forwarded({

@@ -31,6 +31,8 @@ export interface ForwardedOptions {
   /** Options of the service `llm`. */
   readonly service?: object;
   readonly limits?: Partial<ForwardingLimits>;
+  /** The name of the token that everybody comes with. */
+  readonly by?: string;
   readonly manager?: KeyManagerOptions;
 }
 
@@ -65,7 +67,7 @@ export async function forwarded(options: ForwardedOptions): Promise<Forwarded> {
     providers[id] = { baseUrl: simulator.origin, env: [name], ...provider };
   }
   const manager = managerOf(options, providers, env);
-  const gateway = await serving(manager, options.limits);
+  const gateway = await serving(manager, options.limits, options.by);
   const simulator = (id: string): Simulator => simulators.get(id) as Simulator;
   return {
     ...gateway,
@@ -99,13 +101,14 @@ function managerOf(
 export async function serving(
   manager: KeyManager,
   limits?: Partial<ForwardingLimits>,
+  by?: string,
 ): Promise<Pick<Forwarded, 'url' | 'port' | 'forwarding' | 'server' | 'ended'>> {
   const forwarding = createForwarding({ manager, ...(limits === undefined ? {} : { limits }) });
   const server = http.createServer((request, response) =>
-    forwarding.forward(request, response, targetOf(manager, request.url ?? '/')),
+    forwarding.forward(request, response, targetOf(manager, request.url ?? '/', by)),
   );
   server.on('upgrade', (request, socket, head) =>
-    forwarding.upgrade(request, socket, head, targetOf(manager, request.url ?? '/')),
+    forwarding.upgrade(request, socket, head, targetOf(manager, request.url ?? '/', by)),
   );
   const ended: RequestEvent[] = [];
   manager.on('request', (event) => ended.push(event));
@@ -119,7 +122,7 @@ export async function serving(
   return { url: `http://127.0.0.1:${port}`, port, forwarding, server, ended };
 }
 
-function targetOf(manager: KeyManager, url: string): ForwardTarget {
+function targetOf(manager: KeyManager, url: string, by: string | undefined): ForwardTarget {
   const [, name = ''] = url.split('/', 2);
   const rest = url.slice(name.length + 1);
   return {
@@ -127,6 +130,7 @@ function targetOf(manager: KeyManager, url: string): ForwardTarget {
     name,
     pool: manager.poolOf(name),
     path: rest.startsWith('/') ? rest : `/${rest}`,
+    ...(by === undefined ? {} : { by }),
   };
 }
 

@@ -1,10 +1,12 @@
 /** Unmodified programs in other languages, and SDKs, through the real gateway process. */
 import { spawn, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Simulator } from '#keymux/testing/simulator-api.js';
 import { refuse } from '#keymux/testing/script.js';
 import { startSimulator } from '#keymux/testing/simulator.js';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { TOKENS, startGateway } from '../../scripts/gateway-process.mjs';
 import { startGatedProvider } from './gated-provider.js';
 
@@ -115,28 +117,53 @@ function run(
   });
 }
 
-/** The gateway in front of one provider with two keys, the dead one first. */
-async function gatewayFor(api: Api, baseUrl: string): Promise<string> {
-  const gateway = await startGateway({
-    config: {
-      store: { type: 'memory' },
-      providers: {
-        [api]: {
-          baseUrl,
-          keys: [
-            { id: 'dead', value: 'env:DEAD', priority: 1 },
-            { id: 'good', value: 'env:GOOD', priority: 2 },
-          ],
-        },
+const configFor = (baseUrls: Readonly<Record<Api, string>>) => ({
+  store: { type: 'memory' },
+  providers: Object.fromEntries(
+    Object.entries(baseUrls).map(([api, baseUrl]) => [
+      api,
+      {
+        baseUrl,
+        keys: [
+          { id: 'dead', value: 'env:DEAD', priority: 1 },
+          { id: 'good', value: 'env:GOOD', priority: 2 },
+        ],
       },
-    },
+    ]),
+  ),
+});
+
+const NOWHERE = 'http://127.0.0.1:9';
+let gateway: Awaited<ReturnType<typeof startGateway>>;
+
+beforeAll(async () => {
+  gateway = await startGateway({
+    config: configFor({ openai: NOWHERE, anthropic: NOWHERE }),
     env: { DEAD, GOOD },
   });
-  onTestFinished(async () => {
-    await gateway.close();
-    expect(gateway.output()).not.toContain(CANARY);
-    for (const token of Object.values(TOKENS)) expect(gateway.output()).not.toContain(token);
+});
+
+afterAll(async () => {
+  await gateway.close();
+  expect(gateway.output()).not.toContain(CANARY);
+  for (const token of Object.values(TOKENS)) expect(gateway.output()).not.toContain(token);
+});
+
+async function order(path: string): Promise<void> {
+  const { status } = await fetch(`${gateway.origin}/-/api/${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${TOKENS.admin}`, 'content-type': 'application/json' },
+    body: '{}',
   });
+  expect(`${path} ${status}`).toBe(`${path} 200`);
+}
+
+/** The gateway in front of one provider with two keys, the dead one first; it knows nothing bad of either. */
+async function gatewayFor(api: Api, baseUrl: string): Promise<string> {
+  const config = configFor({ openai: NOWHERE, anthropic: NOWHERE, [api]: baseUrl });
+  writeFileSync(join(gateway.folder, 'keymux.config.json'), JSON.stringify(config));
+  await order('reload');
+  for (const key of ['dead', 'good']) await order(`keys/${api}/${key}/reset`);
   return gateway.origin;
 }
 

@@ -261,6 +261,78 @@ describe('a WebSocket', () => {
     await once(open(gateway), 'open');
     expect(gateway.seen('acme')).toEqual(['key-one', 'key-two']);
   });
+
+  it('is told that all keys rest, where the last one to be asked is dead', async () => {
+    const limited = { always: refuse(429, { retryAfterSeconds: 60 }) };
+    const gateway = await feeds({ 'key-one': limited, 'key-two': { always: refuse(401) } });
+    const { status, headers, text } = await refusal(open(gateway));
+    expect(gateway.seen('acme')).toEqual(['key-one', 'key-two']);
+    expect(status).toBe(429);
+    expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+    expect(text).toContain('KEYMUX_NO_USABLE_KEY');
+  });
+
+  it.each([
+    ['whole', '{"no":"socket"}', 200, '{"no":"socket"}'],
+    ['in part', '{"no":', 502, 'KEYMUX_ANSWER_INCOMPLETE'],
+  ])(
+    'that gets an ordinary answer %s from a provider whose answers are awaited is told so',
+    async (...row) => {
+      const [, body, status, text] = row;
+      const server = http.createServer();
+      server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
+        socket.end(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n${body}`);
+      });
+      const gateway = await feeds(
+        { 'key-one': {} },
+        {
+          baseUrl: await originOf(server, 'http'),
+          stream: { commit: 'complete' },
+          retry: { maxAttempts: 1 },
+        },
+      );
+      const told = await refusal(open(gateway));
+      expect(told.status).toBe(status);
+      expect(told.text).toContain(text);
+      await until(() => gateway.forwarding.size === 0);
+      expect(gateway.manager.inspect().keys[0]?.inFlight).toBe(0);
+    },
+  );
+
+  it('whose caller goes before the next attempt is tried no further', async () => {
+    const gateway = await feeds({ 'key-one': { always: refuse(503) }, 'key-two': {} });
+    let ofCaller: Duplex | undefined;
+    gateway.server.on('upgrade', (_, socket: Duplex) => (ofCaller = socket));
+    gateway.manager.on('failover', () => void ofCaller?.destroy());
+    open(gateway);
+    await until(() => gateway.ended.length === 1);
+    expect(gateway.ended[0]?.end).toBe('aborted');
+    await until(() => gateway.manager.inspect().keys.every(({ inFlight }) => inFlight === 0));
+    expect(gateway.seen('acme')).toEqual(['key-one']);
+    expect(gateway.forwarding.size).toBe(0);
+  });
+
+  it('for a service goes on with the next provider, at its own path', async () => {
+    const speaking = (pathPrefix: string, key: ForwardedOptions['providers'][string]['keys']) => ({
+      keys: key,
+      simulator: { flavour: 'generic' as const, auth: AUTH },
+      provider: { auth: AUTH, protocol: { name: 'openai', pathPrefix } },
+    });
+    const gateway = await forwarded({
+      providers: {
+        acme: speaking('/v1', { 'key-one': { always: refuse(429, { retryAfterSeconds: 60 }) } }),
+        other: speaking('/other/v1', { 'key-two': {} }),
+      },
+      service: { rewrite: { models: [] } },
+      by: 'ci',
+    });
+    const watch = gateway.manager.accesses.watch();
+    onTestFinished(() => watch.stop());
+    const message = await handshake(open(gateway, '/llm/v1/realtime'));
+    expect(message.headers['x-keymux-key']).toMatch(/^other\//);
+    expect(gateway.simulator('other').requests).toMatchObject([{ path: '/other/v1/realtime', status: 101 }]);
+    expect(watch.drain()).toMatchObject([{ by: 'gateway token ci' }, { by: 'gateway token ci' }]);
+  });
 });
 
 async function originOf(server: net.Server, scheme: 'http' | 'https'): Promise<string> {

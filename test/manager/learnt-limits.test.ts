@@ -133,6 +133,33 @@ describe('a limit that nobody configured', () => {
   });
 });
 
+describe('a limit that is configured, and stated in whole seconds', () => {
+  it.each([1, 3])(
+    'is spent as soon as it is back, and never above, with %i at a time',
+    async (concurrency) => {
+      const limits = [{ requests: 4, perMs: 100 }];
+      const simulator = await simulated({ flavour: FLAVOURS.generic, keys: { 'key-one': { limits } } });
+      const manager = acmeManager({
+        keys: ['key-one'],
+        baseUrl: simulator.origin,
+        provider: { limits, retry: { maxWaitMs: 60_000, deadlineMs: 60_000 } },
+      });
+      const windows = 6;
+      let left = windows * 4;
+      const startedAt = performance.now();
+      await Promise.all(
+        Array.from({ length: concurrency }, async () => {
+          while (left-- > 0) expect((await manager.fetch('acme', '/x')).status).toBe(200);
+        }),
+      );
+      expect(simulator.overshoots).toEqual([]);
+      expect(simulator.requests).toHaveLength(windows * 4);
+      // Believed to the letter, each window but the last would take a second.
+      expect(performance.now() - startedAt).toBeLessThan((windows - 1) * 1_000);
+    },
+  );
+});
+
 /** A head with these headers. */
 function head(headers: Record<string, string>, status = 200) {
   return { status, header: (name: string) => headers[name] };
@@ -186,6 +213,27 @@ describe('what an answer says is left', () => {
     clock.advance(60_010);
     await exchange(left(9));
     expect(key().stated).toMatchObject({ kind: 'fixed', left: 9 });
+  });
+
+  it('holds until a second less where all of it was counted, and then the own count decides', async () => {
+    const { clock, send, answer, exchange, key } = clocked({ limits: [{ requests: 2, perMs: 60_200 }] });
+    const start = clock.now();
+    await exchange(left(1, 61, 2));
+    const last = await send();
+    await expect(send()).rejects.toMatchObject({ retryAt: start + 60_000 });
+    answer(last, left(0, 61, 2));
+    expect(key().stated).toMatchObject({ left: 0, until: start + 60_000 });
+    clock.advance(60_000);
+    await expect(send()).rejects.toMatchObject({ code: 'KEYMUX_NO_USABLE_KEY', retryAt: start + 60_201 });
+    clock.advance(300);
+    (await send()).end();
+  });
+
+  it('holds as stated where somebody else spends of it too', async () => {
+    const { clock, send, exchange } = clocked({ limits: [{ requests: 2, perMs: 60_200 }] });
+    const start = clock.now();
+    await exchange(left(0, 61, 2));
+    await expect(send()).rejects.toMatchObject({ retryAt: start + 61_000 });
   });
 
   it('is less by what is under way, and not raised by an older answer that comes late', async () => {

@@ -1,17 +1,25 @@
 import { ABORTED, SUCCESS } from '#keymux/core/outcome.js';
 import type { Outcome } from '#keymux/core/outcome.js';
 import { Lease } from '#keymux/manager/lease.js';
+import type { Grant } from '#keymux/manager/lease.js';
 import type { Permit } from '#keymux/manager/permits.js';
 import { describe, expect, it } from 'vitest';
 import { acmeManager } from './acme.js';
 
-function leased() {
+interface LeasedOptions {
+  /** When its permit runs out; at 100 it is granted. */
+  readonly sendBefore?: number;
+  readonly renew?: NonNullable<Grant['renew']>;
+}
+
+function leased({ sendBefore, renew }: LeasedOptions = {}) {
   const log: string[] = [];
   const outcomes: Outcome[] = [];
   const permit: Permit = {
     sent: (at) => log.push(`sent ${at}`),
     settle: (at) => log.push(`settle ${at}`),
     giveBack: () => log.push('giveBack'),
+    ...(sendBefore === undefined ? {} : { sendBefore }),
   };
   let now = 100;
   const owner = {
@@ -30,6 +38,7 @@ function leased() {
     seen: { key: 0, bucket: 0, provider: 0 },
     startedAt: now,
     granted: undefined,
+    ...(renew === undefined ? {} : { renew }),
   });
   return { lease, log, outcomes, pass: (ms: number) => (now += ms) };
 }
@@ -110,5 +119,70 @@ describe('a lease', () => {
     expect(lease.apiKey).toBe('key-one');
     lease.end();
     expect(log.at(-1)).toBe('end');
+  });
+});
+
+describe('a lease whose permit runs out before its request is sent', () => {
+  const late = (renew?: NonNullable<Grant['renew']>) => {
+    const made = leased({ sendBefore: 150, ...(renew === undefined ? {} : { renew }) });
+    made.pass(50);
+    return made;
+  };
+  const permitOf = (log: string[]): Permit => ({
+    sent: (at) => log.push(`sent ${at} with the new one`),
+    settle: (at) => log.push(`settle ${at} with the new one`),
+    giveBack: () => log.push('giveBack of the new one'),
+  });
+  const runOut = expect.objectContaining({
+    code: 'KEYMUX_LEASE_ENDED',
+    message: expect.stringContaining('has run out before its request was sent'),
+  });
+
+  it('is good until then, and afterwards where the request has left or is answered', () => {
+    const inTime = leased({ sendBefore: 150 });
+    inTime.pass(49);
+    expect(inTime.lease.apiKey).toBe('key-one');
+    const left = late();
+    left.lease.sent();
+    expect(left.lease.apiKey).toBe('key-one');
+    const answered = late();
+    answered.lease.report(SUCCESS);
+    expect(answered.lease.apiKey).toBe('key-one');
+  });
+
+  it('goes on with another permit where there is one at once', () => {
+    const news: string[] = [];
+    const { lease, log } = late((now) => {
+      news.push(`asked at ${now}`);
+      return permitOf(news);
+    });
+    expect(lease.apiKey).toBe('key-one');
+    lease.sent();
+    lease.report(SUCCESS);
+    expect(log[0]).toBe('giveBack');
+    expect(news).toEqual(['asked at 150', 'sent 150 with the new one', 'settle 150 with the new one']);
+  });
+
+  it.each([
+    ['nobody can be asked', undefined],
+    ['there is none', () => ({ retryAt: 200 })],
+    ['there is none, as turns out later', () => Promise.resolve({ retryAt: 200 })],
+    ['the store fails', () => Promise.reject(new Error('the store is away'))],
+  ] as const)('gives no key where %s, and gives its permit back once', async (_, renew) => {
+    const { lease, log } = late(renew);
+    expect(() => lease.apiKey).toThrow(runOut);
+    expect(() => lease.apiKey).toThrow(runOut);
+    lease.cancel();
+    await Promise.resolve();
+    expect(log).toEqual(['giveBack', 'aborted after 0', 'end']);
+  });
+
+  it('keeps no permit that comes too late', async () => {
+    const news: string[] = [];
+    const coming = Promise.resolve(permitOf(news));
+    const { lease } = late(() => coming);
+    expect(() => lease.apiKey).toThrow(runOut);
+    await coming;
+    expect(news).toEqual(['giveBack of the new one']);
   });
 });

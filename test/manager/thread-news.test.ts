@@ -2,7 +2,13 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { readConfiguration } from '#keymux/manager/discovery.js';
-import { fromPortable, hearThreads, tellThreads, toPortable } from '#keymux/manager/thread-news.js';
+import {
+  fromPortable,
+  hearThreads,
+  stopTelling,
+  tellThreads,
+  toPortable,
+} from '#keymux/manager/thread-news.js';
 import type { Configuration } from '#keymux/config/configuration.js';
 import { BroadcastChannel } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -70,5 +76,46 @@ describe('what threads tell one another', () => {
     const { credentials } = (await overheard) as { credentials: unknown };
     expect(JSON.stringify(credentials)).toContain('key-plain');
     expect(JSON.stringify(credentials)).not.toContain(REAL);
+  });
+
+  it('reaches a thread that was starting when it was told, once', async () => {
+    onTestFinished(stopTelling);
+    tellThreads(configurationIn(temporaryFolder()));
+    const heard: Configuration[] = [];
+    await new Promise<void>((resolve) => {
+      onTestFinished(
+        hearThreads((news) => {
+          heard.push(news);
+          resolve();
+        }),
+      );
+    });
+    expect(heard.map(textsOf)).toEqual([[`k0 ${REAL}-0`, `k1 ${REAL}-1`, 'main key-plain']]);
+  });
+
+  it('is forgotten where another thread told something later, and with its manager', async () => {
+    const words = new BroadcastChannel('keymux:configuration-questions');
+    onTestFinished(() => words.close());
+    const answers: unknown[] = [];
+    let onWord = (): void => {};
+    words.onmessage = (event: unknown) => {
+      answers.push((event as { data: unknown }).data);
+      onWord();
+    };
+    const nextWord = (): Promise<void> => new Promise((resolve) => (onWord = resolve));
+    tellThreads(configurationIn(temporaryFolder()));
+    await nextWord();
+    expect(answers.splice(0)).toEqual([{ kind: 'told' }]);
+    words.postMessage({ kind: 'question', from: 7 });
+    await nextWord();
+    expect(answers.splice(0)).toMatchObject([{ kind: 'answer', to: 7 }]);
+    words.postMessage({ kind: 'told' });
+    words.postMessage({ kind: 'question', from: 8 });
+    const asked = nextWord();
+    onTestFinished(stopTelling);
+    // Told anew, so that there is a word to wait for: none came before it.
+    tellThreads(configurationIn(temporaryFolder()));
+    await asked;
+    expect(answers.map((word) => (word as { kind: string }).kind)).toEqual(['told']);
   });
 });

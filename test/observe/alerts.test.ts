@@ -409,6 +409,47 @@ function countLooks(manager: { inspect(): unknown }) {
   };
 }
 
+describe('several processes that see the same', () => {
+  async function two(heirAfterMs: number) {
+    const inner = createMemoryStore({ now: Date.now, onNotice: () => {} });
+    const each = [inner, inner].map((store) => {
+      const shared = new FaultyStore(store, { shared: true });
+      shared.stays = true;
+      return watched({
+        options: { store: shared },
+        alerts: [{ when: 'rejected', forMs: 0, log: true }],
+        watch: { heirAfterMs },
+      });
+    });
+    for (const { manager } of each) await manager.ready;
+    for (const { manager } of each) manager.report('acme/main', 'rejected');
+    await expect.poll(() => alertsOf(each), soon).toHaveLength(1);
+    const teller = each.find(({ log }) => log.some((line) => line.includes('Alert rejected raised')))!;
+    const other = each.find((one) => one !== teller)!;
+    return { each, teller, other };
+  }
+
+  const alertsOf = (each: readonly { readonly log: readonly string[] }[]): string[] =>
+    each.flatMap(({ log }) => log.filter((line) => line.includes(' Alert rejected ')));
+
+  it('are told of it, and of its end, once: by the one that told before', async () => {
+    const { each, teller, other } = await two(60_000);
+    other.manager.reset('acme/main');
+    teller.manager.reset('acme/main');
+    await expect.poll(() => alertsOf([teller]), soon).toHaveLength(2);
+    expect(alertsOf([teller])[1]).toContain('recovered');
+    expect(alertsOf(each)).toHaveLength(2);
+  });
+
+  it('are told of its end by another one where that one is gone', async () => {
+    const { teller, other } = await two(1);
+    await teller.watching.stop();
+    other.manager.reset('acme/main');
+    await expect.poll(() => alertsOf([other]), soon).toEqual([expect.stringContaining('recovered')]);
+    expect(alertsOf([teller])).toHaveLength(1);
+  });
+});
+
 describe('startAlerts', () => {
   it('takes up a configuration that was read anew', async () => {
     const { manager, log } = watched({ alerts: [{ when: 'keys-left', log: true }] });

@@ -26,6 +26,8 @@ import { startReceiver, told, watched } from './alert-receiver.js';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const START = Date.UTC(2027, 0, 4);
+/** So long between two looks counts as watched. */
+const LOOK_SLOTS = 3;
 const soon = { timeout: 15_000, interval: 10 };
 
 function ownFolder(): string {
@@ -34,7 +36,7 @@ function ownFolder(): string {
   return folder;
 }
 
-/** A watch over a manager, that has learnt for three weeks: ten requests of the first key every five minutes by day. */
+/** A watch over a manager, that has learnt for three weeks: ten requests of the first key every quarter of an hour by day. */
 function learnt(acme: AcmeOptions = {}) {
   const manager = acmeManager(acme);
   const watch = new AnomalyWatch(manager, newBaselines(), 'program jobs/a.js on here');
@@ -44,7 +46,7 @@ function learnt(acme: AcmeOptions = {}) {
     for (let count = 0; count < requests; count += 1) manager.report(key, 'success');
   };
   watch.look(at, undefined);
-  for (; at < START + 21 * DAY_MS; at += SLOT_MS) {
+  for (; at < START + 21 * DAY_MS; at += LOOK_SLOTS * SLOT_MS) {
     const hour = (at % DAY_MS) / HOUR_MS;
     if (hour >= 8 && hour < 18) use('acme/main', 10);
     expect(watch.look(at, undefined)).toEqual([]);
@@ -115,8 +117,8 @@ describe('the watch over the use of keys', () => {
       for (let count = 0; count < times; count += 1)
         manager.accesses.note('request', 'acme', 'acme/main', 'gateway token ci');
     };
-    for (let slot = 0; slot < 8 * 288; slot += 1) {
-      note(slot % 3);
+    for (let slot = 0; slot < 8 * 288; slot += LOOK_SLOTS) {
+      note((slot / LOOK_SLOTS) % 3);
       expect(watch.look(START + slot * SLOT_MS, undefined)).toEqual([]);
     }
     note(200);
@@ -158,7 +160,9 @@ describe('the watch over the use of keys', () => {
   });
 
   it('tells of a key that was to go elsewhere, once an hour', () => {
-    const { watch, at } = learnt();
+    const watch = new AnomalyWatch(acmeManager(), newBaselines());
+    onTestFinished(() => watch.close());
+    const at = START;
     const refused = channel('keymux:origin-refused');
     refused.publish({ provider: 'acme', origin: 'https://evil.test' });
     refused.publish({ provider: 'acme', origin: 'https://evil.test' });
@@ -174,11 +178,38 @@ describe('the watch over the use of keys', () => {
     expect(briefly(watch.look(at + HOUR_MS, undefined))).toEqual(['new-origin acme']);
   });
 
+  it('remembers 500 refused origins, and not one more', () => {
+    const watch = new AnomalyWatch(acmeManager(), newBaselines());
+    onTestFinished(() => watch.close());
+    const at = START;
+    const refused = channel('keymux:origin-refused');
+    const tell = (from: number, to: number): number => {
+      for (let count = from; count < to; count += 1)
+        refused.publish({ provider: 'acme', origin: `https://${'long'.repeat(40)}.${count}.test` });
+      return watch.look(at, undefined).length;
+    };
+    // Their beginnings are the same.
+    expect(tell(0, 3)).toBe(1);
+    for (let count = 0; count < 499; count += 1)
+      refused.publish({ provider: 'acme', origin: `https://${count}.test` });
+    expect(watch.look(at, undefined)).toHaveLength(499);
+    expect(tell(0, 1)).toBe(0);
+    refused.publish({ provider: 'acme', origin: 'https://500.test' });
+    expect(watch.look(at, undefined)).toHaveLength(1);
+    expect(tell(0, 1)).toBe(1);
+  });
+
   it('calls a program by its folder and file', () => {
     expect(programName('/srv/app/jobs/nightly.js', 'worker-3')).toMatch(
       /^program jobs\/nightly\.js.* on worker-3$/,
     );
     expect(programName(undefined, 'h')).toMatch(/^program node.* on h$/);
+    const { title } = process;
+    onTestFinished(() => void (process.title = title));
+    process.title = 'billing --password=x';
+    expect(programName('/srv/app/a.js', 'h')).toBe('program app/a.js (billing) on h');
+    process.title = 'node a.js';
+    expect(programName('/srv/app/a.js', 'h')).toBe('program app/a.js on h');
   });
 
   it.each([
@@ -225,6 +256,7 @@ describe('what is usual', () => {
     ['is no JSON', '{'],
     ['has another content', '{"keymux-anomalies":1,"content":{"uses":3}}'],
     ['was sealed with another key', 'sealed'],
+    ['is far too large', ' '.repeat(16_777_217)],
   ])('is learnt anew where the file %s, which is set aside', (_, text) => {
     const folder = ownFolder();
     const warnings: string[] = [];
@@ -361,7 +393,7 @@ const server = createServer((_, response) => response.end('x')).listen(0, '127.0
   const headers = { 'x-api-key': process.env.ACME_API_KEY };
   const elsewhere = 'http://localhost:' + server.address().port;
   const send = () => fetch(elsewhere, { headers }).then(() => console.log('sent'), () => console.log('refused'));
-  setInterval(send, 200);
+  setInterval(send, 1_000);
 });
 process.stdin.resume().on('end', () => process.exit(0));
 `;

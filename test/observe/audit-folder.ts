@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { startAudit } from '#keymux/observe/audit.js';
 import type { AuditOptions } from '#keymux/observe/audit.js';
 import { allRecords, auditFiles } from '#keymux/observe/audit-folder.js';
+import { lineAfter, NO_HASH, signedText } from '#keymux/observe/audit-record.js';
+import type { Link, NewRecord } from '#keymux/observe/audit-record.js';
+import type { AuditSigner } from '#keymux/observe/audit-signing.js';
 import { verifyAudit } from '#keymux/observe/audit-verify.js';
 import { onTestFinished } from 'vitest';
 import { acmeManager } from '../manager/acme.js';
@@ -44,4 +47,23 @@ export function auditPlace() {
     verify: (more: { readonly signedBy?: readonly string[] } = {}) =>
       verifyAudit(folder, { stateFolder, ...more }),
   };
+}
+
+/** The lines of a batch, as whoever holds a signing key can write them. */
+export function batchOf(
+  signer: AuditSigner,
+  file: string,
+  records: readonly Omit<NewRecord, 'at'>[],
+  after: Link = { seq: 0, hash: NO_HASH },
+): string[] {
+  let link = after;
+  const lines: string[] = [];
+  const add = (record: Omit<NewRecord, 'at'>): void => {
+    const next = lineAfter(link, { at: 1, ...record });
+    lines.push(next.line);
+    link = next.link;
+  };
+  records.forEach(add);
+  add({ type: 'checkpoint', data: { signature: signer.sign(signedText(file, link)) } });
+  return lines;
 }

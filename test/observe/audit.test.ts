@@ -1,10 +1,12 @@
 import { rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { auditOnce } from '#keymux/observe/audit.js';
-import { MOST_WAITING } from '#keymux/observe/audit-trail.js';
+import { basename, join } from 'node:path';
+import { auditOnce, startAudit, startConfiguredAudit } from '#keymux/observe/audit.js';
+import { allRecords } from '#keymux/observe/audit-folder.js';
+import { AuditTrail, MOST_WAITING } from '#keymux/observe/audit-trail.js';
 import { refuse } from '#keymux/testing/script.js';
 import { startSimulator } from '#keymux/testing/simulator.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { acmeConfig, acmeManager } from '../manager/acme.js';
 import { auditPlace } from './audit-folder.js';
 
 const CANARIES = ['CANARY-audit-one-55b1', 'CANARY-audit-two-c0de'];
@@ -81,6 +83,65 @@ describe('the trail', () => {
       data: { pid: process.pid, application: 'test', host: expect.any(String), version: expect.any(String) },
     });
     expect(JSON.stringify(opened)).not.toContain(process.argv[1]);
+  });
+
+  it('names the program as its package does, else as its main file', () => {
+    const name = process.env['npm_package_name'];
+    onTestFinished(() => {
+      if (name === undefined) delete process.env['npm_package_name'];
+      else process.env['npm_package_name'] = name;
+    });
+    const { application, ...others } = auditPlace().options;
+    const nameOf = (): unknown => {
+      const { folder } = auditPlace();
+      const manager = acmeManager();
+      const audit = startAudit(manager, { ...others, path: folder });
+      manager.disable('acme/main');
+      audit.stop();
+      const [opened] = allRecords(folder);
+      return opened?.data['application'];
+    };
+    process.env['npm_package_name'] = 'a-package';
+    expect([application, nameOf()]).toEqual(['test', 'a-package']);
+    delete process.env['npm_package_name'];
+    const [node = '', main = ''] = process.argv;
+    expect(nameOf()).toBe(basename(main));
+    const { argv } = process;
+    onTestFinished(() => void (process.argv = argv));
+    process.argv = [node];
+    expect(nameOf()).toBe('node');
+  });
+
+  it('is kept where the configuration says so, and else not at all', () => {
+    const place = auditPlace();
+    expect(startConfiguredAudit(acmeManager())).toBeUndefined();
+    const env = { ACME_API_KEY: 'key-one', KEYMUX_STATE_DIR: place.stateFolder };
+    const config = { ...acmeConfig(), audit: { path: place.folder } };
+    const manager = acmeManager({ options: { env, config, cwd: place.root } });
+    const audit = startConfiguredAudit(manager);
+    onTestFinished(() => audit?.stop());
+    expect(audit?.folder).toBe(place.folder);
+    const unnamed = startAudit(acmeManager(), { env });
+    onTestFinished(() => unnamed.stop());
+    expect(unnamed.folder).toBe(join(place.stateFolder, 'audit'));
+  });
+
+  it('ends with its manager, when what is under way has come to its end', async () => {
+    const place = auditPlace();
+    const { manager, audit } = place.start({}, { flushEveryMs: 2 });
+    const lease = await manager.acquire('acme');
+    const closing = manager.shutdown();
+    await expect.poll(() => place.types(), { timeout: 15_000 }).toContain('access');
+    expect(place.types()).not.toContain('closed');
+    lease.report({ kind: 'rejected', scope: 'key', executed: 'no' });
+    lease.end();
+    await closing;
+    await expect.poll(() => place.types(), { timeout: 15_000 }).toContain('closed');
+    audit.flush();
+    audit.stop();
+    expect(place.types()).toEqual(expect.arrayContaining(['rejected', 'attempt']));
+    expect(place.types().slice(-2)).toEqual(['closed', 'checkpoint']);
+    expect(manager.accesses.isActive).toBe(false);
   });
 
   it('leaves no file where nothing happened', () => {
@@ -216,18 +277,61 @@ describe('a trail that cannot be written', () => {
     expect((await place.verify()).ok).toBe(true);
   });
 
-  it('counts what it had to forget', () => {
+  it('tries again by itself, less often', async () => {
+    const place = auditPlace();
+    writeFileSync(place.folder, 'in the way');
+    const { manager, audit } = place.start({}, { flushEveryMs: 2 });
+    manager.disable('acme/main');
+    await expect.poll(() => audit.trouble, { timeout: 15_000 }).toBeDefined();
+    rmSync(place.folder);
+    await expect.poll(() => audit.trouble, { timeout: 15_000 }).toBeUndefined();
+    expect(place.types()).toEqual(expect.arrayContaining(['resumed', 'administered']));
+    expect(place.warnings).toHaveLength(2);
+  });
+
+  it('says what went wrong that no system call says, and takes nothing more after its end', () => {
+    const { folder } = auditPlace();
+    const told: string[] = [];
+    let opened = 0;
+    const trail = new AuditTrail({
+      openFiles: () => {
+        opened += 1;
+        throw new Error('something odd');
+      },
+      folder,
+      now: () => 1,
+      drain: () => [],
+      onTrouble: ({ message }) => void told.push(message),
+      onResumed: () => {},
+    });
+    trail.add({ at: 1, type: 'x', data: {} });
+    trail.close();
+    expect(told).toEqual([`The audit trail in ${folder} cannot be written: something odd.`]);
+    trail.add({ at: 1, type: 'x', data: {} });
+    trail.flush(true);
+    trail.close();
+    expect([opened, told.length]).toEqual([1, 1]);
+  });
+
+  it('counts what it had to forget, which is no access', async () => {
     const place = auditPlace();
     writeFileSync(place.folder, 'in the way');
     const { manager, audit } = place.start();
     manager.disable('acme/main');
     audit.flush();
     for (let count = 0; count < MOST_WAITING + 10; count += 1) manager.disable('acme/main');
+    for (let count = 0; count < 3; count += 1) {
+      manager.getApiKey('acme');
+      audit.flush();
+    }
     rmSync(place.folder);
     audit.flush();
     const dropped = place.records().find(({ type }) => type === 'dropped');
     // One more waited from before, and the word of the trouble itself.
     expect(dropped?.data).toEqual({ records: 12 });
+    expect(place.records().filter(({ type }) => type === 'access')).toMatchObject([{ data: { count: 3 } }]);
+    expect(place.types().filter((type) => type === 'resumed')).toHaveLength(1);
+    expect((await place.verify()).ok).toBe(true);
   });
 });
 

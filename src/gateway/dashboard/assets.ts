@@ -1,16 +1,16 @@
 /** The files of the dashboard: a page that holds no data and asks the API for what it shows. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { extname } from 'node:path';
 import type { DashboardAsset } from '../own-routes.js';
 
 const FOLDER = new URL('./page/', import.meta.url);
 
-const CONTENT_TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.svg': 'image/svg+xml',
-};
+/** By the ends of names; nothing else is given out. */
+const CONTENT_TYPES = [
+  ['.html', 'text/html; charset=utf-8'],
+  ['.css', 'text/css; charset=utf-8'],
+  ['.js', 'text/javascript; charset=utf-8'],
+  ['.svg', 'image/svg+xml'],
+] as const;
 
 let assets: ReadonlyMap<string, DashboardAsset> | undefined;
 
@@ -21,11 +21,11 @@ export function dashboardAsset(path: string): DashboardAsset | undefined {
 }
 
 function readAssets(): ReadonlyMap<string, DashboardAsset> {
-  const found = new Map<string, DashboardAsset>();
-  for (const name of readdirSync(FOLDER)) {
-    const contentType = CONTENT_TYPES[extname(name)];
-    if (contentType === undefined) continue;
-    found.set(`/${name}`, { contentType, body: readFileSync(new URL(name, FOLDER)) });
-  }
-  return found;
+  const names = readdirSync(FOLDER);
+  const found = CONTENT_TYPES.flatMap(([end, contentType]) =>
+    names
+      .filter((name) => name.endsWith(end))
+      .map((name) => [`/${name}`, { contentType, body: readFileSync(new URL(name, FOLDER)) }] as const),
+  );
+  return new Map(found);
 }

@@ -18,6 +18,7 @@ import { Sentinels } from './client-sentinel.js';
 import type { Subscription } from './client-subscription.js';
 import type { RedisClient, Reply } from './client.js';
 
+/** How a client connects, and how long it waits. */
 export interface RedisClientOptions {
   /** With an address of `rediss…` only. */
   readonly tls?: RedisTlsOptions;

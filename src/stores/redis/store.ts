@@ -39,13 +39,17 @@ import type { TimeSources } from './store-clock.js';
 /** Where the server is: its address, or a client of it. */
 export type RedisPlace = { readonly url: string } | { readonly client: RedisClient };
 
+/** Which Redis, what its names begin with, and who hears of trouble. */
 export type RedisStoreOptions = StoreOptions &
   RedisPlace & {
     /** Names the fleet: processes with the same prefix share one state. Default: `keymux`. */
     readonly prefix?: string;
   };
 
-/** What tests replace. */
+/**
+ * What tests replace.
+ * @internal
+ */
 export interface RedisInternals {
   /** Lua: a function `serverTime` that gives epoch milliseconds. */
   readonly serverTime: string;

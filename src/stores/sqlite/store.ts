@@ -39,6 +39,7 @@ import { machineTime } from './shared-clock.js';
 import type { TimeSources } from './shared-clock.js';
 import { Watcher } from './watcher.js';
 
+/** Where the file of a SQLite store is, and who hears of its trouble. */
 export interface SqliteStoreOptions extends StoreOptions {
   /** The database file. Default: `state.db` in `directory`. */
   readonly path?: string;
@@ -48,7 +49,10 @@ export interface SqliteStoreOptions extends StoreOptions {
   readonly member?: string;
 }
 
-/** What tests replace. */
+/**
+ * What tests replace.
+ * @internal
+ */
 export interface SqliteInternals {
   readonly loadDriver: () => Driver;
   readonly migrations: readonly string[];

@@ -13,6 +13,7 @@ export interface ContractHarness {
  */
 export type StoreMaker = (place: string) => MaybePromise<Store>;
 
+/** What the store under test can do. */
 export interface StoreContractOptions {
   readonly kind: Store['kind'];
   readonly shared: boolean;

@@ -123,6 +123,8 @@ describe('the preload', () => {
       `const { parentPort } = require('worker_threads');
        process.env.ACME_API_KEY;
        parentPort.on('message', () => {});
+       // Not before: 'online' comes while the preload is still starting in the thread.
+       parentPort.postMessage('running');
        const look = () => {
          if (process.env.ACME_API_KEY !== 'key-later') return setImmediate(look);
          parentPort.postMessage('learnt'); parentPort.close();
@@ -133,8 +135,30 @@ describe('the preload', () => {
       'parent.cjs',
       `const { Worker } = require('worker_threads');
        const worker = new Worker('./child.cjs');
-       worker.once('online', () => { process.env.ACME_API_KEY = 'key-later'; });
-       worker.on('message', (message) => console.log(message));`,
+       worker.once('message', () => {
+         process.env.ACME_API_KEY = 'key-later';
+         worker.on('message', (message) => console.log(message));
+       });`,
+    );
+    expect(await run(['--require', PRELOAD, program])).toEqual({ stdout: 'learnt\n', stderr: '', code: 0 });
+  });
+
+  it('tells threads of keys that come while they start', async () => {
+    const { run, write } = await stage();
+    write(
+      'child.cjs',
+      `const look = () => {
+         if (process.env.ACME_API_KEY !== 'key-later') return setImmediate(look);
+         console.log('learnt');
+       };
+       look();`,
+    );
+    const program = write(
+      'parent.cjs',
+      `const { Worker } = require('worker_threads');
+       process.env.ACME_API_KEY;
+       new Worker('./child.cjs');
+       process.env.ACME_API_KEY = 'key-later';`,
     );
     expect(await run(['--require', PRELOAD, program])).toEqual({ stdout: 'learnt\n', stderr: '', code: 0 });
   });
