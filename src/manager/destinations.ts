@@ -6,7 +6,7 @@ import { KeymuxError } from '../core/errors.js';
 export interface Http2Request {
   /** Of a provider. */
   readonly origin: string;
-  /** With the query, and with a key that stands in it. */
+  /** Without the query. At some providers a key stands in it. */
   readonly path: string;
 }
 
@@ -29,7 +29,9 @@ const requests = channel(HTTP2_REQUEST);
 const refusals = channel(ORIGIN_REFUSED);
 
 export function tellHttp2Request(origin: string, path: string): void {
-  if (requests.hasSubscribers) requests.publish({ origin, path } satisfies Http2Request);
+  if (!requests.hasSubscribers) return;
+  const [withoutQuery = ''] = path.split('?', 1);
+  requests.publish({ origin, path: withoutQuery } satisfies Http2Request);
 }
 
 /** The error of a request that is not sent, which is told. */

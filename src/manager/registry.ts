@@ -47,8 +47,10 @@ export const keyManagers: KeyManagerRegistry = {
         fix: 'Shut it down first, or take another name.',
       });
     }
+    const { managers } = shared();
+    for (const [other, { closed }] of managers) if (closed) managers.delete(other);
     const manager = createKeyManager({ ...options, name });
-    shared().managers.set(name, manager);
+    managers.set(name, manager);
     return manager;
   },
   has(name) {

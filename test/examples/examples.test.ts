@@ -43,6 +43,14 @@ const IN_ONE_PROCESS: Readonly<Record<string, RegExp>> = {
     /charged for ann\nbob was charged for bob\nKEYMUX_USAGE: .*"eve".*\n.*after the shutdown: false\n/,
   'scope.mjs': /(\w+: closed: true\n){2}ann's request took the key of ann, bob's the key of bob\n/,
   'own-provider.mjs': /price: 7.*one -> two/s,
+  'own-gateway.mjs':
+    /answered 200 with key two\nwithout a token it answers 401\ncounted: keymux_failovers_total\{.*\} 1\n/,
+  'watched.mjs':
+    /told: acme refuses the key acme\/keys-1 itself.*\n.*attempt acme acme\/keys-1 rejected\n.*keys-2 success\nspan: keymux acme/,
+  'audited.mjs':
+    /administered acme\/main disable\naccess acme\/main 2\nas it was written: true\nafter .* a word: false line \d+: .*hash/,
+  'secrets.mjs':
+    /in the vault: db\/password\nprinted it is \[secret\] and it has 9 .*\n.*company:token-1\ntrue KEYMUX_SECRET_UNREADABLE/,
   'own-store.mjs': /first life: one -> two\nsecond life: two\na key stands in the file: false\n/,
 };
 

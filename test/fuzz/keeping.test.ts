@@ -363,7 +363,6 @@ describe('an audit trail', () => {
     audit.stop();
     const verify = (): ReturnType<typeof verifyAudit> => verifyAudit(audit.folder, { stateFolder: place });
     expect((await verify()).ok).toBe(true);
-    // Beside it stands the public key of those who sign, which may be written in several ways.
     const file = readdirSync(audit.folder).find((each) => each.endsWith('.jsonl')) ?? '';
     const path = join(audit.folder, file);
     const whole = readFileSync(path);

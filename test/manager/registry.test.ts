@@ -13,3 +13,15 @@ describe('getApiManager', () => {
     expect(() => keyManagers.get('nobody')).toThrow(expect.objectContaining({ name: 'KeymuxError' }));
   });
 });
+
+describe('keyManagers', () => {
+  it('forgets those that were shut down, under whatever names', async () => {
+    const holder = globalThis as { [name: symbol]: { managers: Map<string, unknown> } | undefined };
+    for (const tenant of ['ann', 'bob', 'eve']) {
+      const manager = keyManagers.create(tenant, { env: {}, config: { store: { type: 'memory' } } });
+      await manager.shutdown();
+    }
+    expect(holder[Symbol.for('keymux.registry')]?.managers.size).toBe(1);
+    expect(keyManagers.has('eve')).toBe(false);
+  });
+});
