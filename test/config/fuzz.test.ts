@@ -298,8 +298,8 @@ describe('whatever the configuration holds', () => {
       }),
       runs,
     );
-    expect(ends.accepted).toBeGreaterThan(100);
-    expect(ends.refused).toBeGreaterThan(100);
+    expect(ends.accepted).toBeGreaterThan(0);
+    expect(ends.refused).toBeGreaterThan(0);
     expect(
       Object.getOwnPropertyNames(Object.prototype).filter((name) => OPTION_NAMES.slice(0, -8).includes(name)),
     ).toEqual([]);

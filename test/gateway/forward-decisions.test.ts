@@ -76,7 +76,8 @@ describe('while the next key is waited for', () => {
   });
 
   it('a caller that goes before a WebSocket was tried begins nothing', async () => {
-    const limits = [{ requests: 1, perMs: 60_000 }];
+    // Shorter than what is waited for at most, so that the WebSocket does wait.
+    const limits = [{ requests: 1, perMs: 30_000 }];
     const { url, forwarding, manager, seen } = await forwarded({
       providers: {
         acme: {

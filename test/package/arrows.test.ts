@@ -195,7 +195,7 @@ describe('entryMismatches', () => {
       '.': { types: './dist/index.d.ts', default: './dist/index.js' },
       './package.json': './package.json',
     },
-    bin: { keymux: './dist/bin.js' },
+    bin: { keymux: 'dist/bin.js' },
   };
   const tree = (...paths: string[]): Files => new Map(paths.map((path) => [path, '']));
 

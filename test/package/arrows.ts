@@ -188,7 +188,7 @@ export function entryMismatches(
     for (const file of typeof target === 'string' ? [target] : Object.values(target))
       offered.set(file, subpath);
   }
-  for (const [name, file] of Object.entries(manifest.bin)) offered.set(file, `bin ${name}`);
+  for (const [name, file] of Object.entries(manifest.bin)) offered.set(`./${file}`, `bin ${name}`);
 
   const complaints: string[] = [];
   const offeredSources = new Set<string>();

