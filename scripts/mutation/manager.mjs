@@ -16,6 +16,8 @@ import { mutantsOf, siblingWords } from './mutants.mjs';
 const THRESHOLD = 75;
 /** A fault may make a loop endless: a run may take so many times as long as the slowest one without any. */
 const PATIENCE = 4;
+/** A run without any fault comes after so many with one: a test that fails by itself would notice everything. */
+const CONTROL_EVERY = 10;
 /** Of a normal distribution: 95 % lie within so many standard deviations. */
 const DEVIATIONS = 1.96;
 
@@ -39,9 +41,9 @@ const listFiles = (folder, suffix) =>
     .sort();
 const readSource = (path) => readFileSync(join(root, path), 'utf8');
 
-/** Those that start programs test the build, which has no fault in it. */
+/** Those that start programs or threads test the build, which has no fault in it. */
 const tests = listFiles('test/manager', '.test.ts').filter(
-  (path) => !/dist\/|fork\(|spawn\(/.test(readSource(path)),
+  (path) => !/dist\/|fork\(|spawn\(|new Worker\(/.test(readSource(path)),
 );
 
 /** One out of each of `wanted` equal stretches, so that every file has its share. */
@@ -61,7 +63,7 @@ function sample(mutants) {
 /** A copy of this checkout that takes one fault at a time. */
 class Copy {
   #folder = mkdtempSync(join(tmpdir(), 'keymux-mutation-'));
-  #timeoutMs = Number.POSITIVE_INFINITY;
+  #timeoutMs;
 
   constructor() {
     const isOwn = (path) => !['node_modules', '.tmp'].includes(basename(path));
@@ -71,11 +73,11 @@ class Copy {
       symlinkSync(join(root, name), join(this.#folder, name));
   }
 
-  async calibrate() {
+  async control() {
     const startedAt = performance.now();
     const { isPassing, output } = await this.#runTests();
     if (!isPassing) throw new Error(`The tests fail without any fault:\n${output}`);
-    this.#timeoutMs = PATIENCE * (performance.now() - startedAt);
+    this.#timeoutMs = Math.max(this.#timeoutMs ?? 0, PATIENCE * (performance.now() - startedAt));
   }
 
   /** Whether the tests pass in spite of the fault; `undefined` where it does not compile, which proves nothing. */
@@ -111,9 +113,10 @@ class Copy {
     let output = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (part) => (output += part));
-    const end = Number.isFinite(this.#timeoutMs)
-      ? setTimeout(() => process.kill(-child.pid, 'SIGKILL'), this.#timeoutMs)
-      : undefined;
+    const end =
+      this.#timeoutMs !== undefined
+        ? setTimeout(() => process.kill(-child.pid, 'SIGKILL'), this.#timeoutMs)
+        : undefined;
     const [code] = await once(child, 'close');
     clearTimeout(end);
     return { isPassing: code === 0, output };
@@ -134,12 +137,13 @@ const copies = Array.from({ length: availableParallelism() }, () => new Copy());
 const survivors = [];
 let tried = 0;
 try {
-  await Promise.all(copies.map((copy) => copy.calibrate()));
   let next = 0;
   await Promise.all(
     copies.map(async (copy) => {
-      while (next < queue.length) {
+      for (let runs = 0; next < queue.length; runs += 1) {
+        if (runs % CONTROL_EVERY === 0) await copy.control();
         const mutant = queue[next++];
+        if (mutant === undefined) break;
         const survived = await copy.survives(mutant);
         if (survived === undefined) continue;
         tried += 1;
@@ -147,6 +151,7 @@ try {
         survivors.push(mutant);
         console.log(`  no test noticed ${mutant.path}:${mutant.line}  ${mutant.label}`);
       }
+      await copy.control();
     }),
   );
 } finally {

@@ -51,12 +51,12 @@ export function filesUnder(heading: string): ReadonlyMap<string, string> {
   return new Map([...section.matchAll(FILE)].map(([, name = '', text = '']) => [name, text]));
 }
 
-/** One recipe in a folder of its own, below the packages that it needs. */
+/** One recipe in a folder of its own, below the packages that it needs; without a heading, an empty folder. */
 export class Recipe {
   readonly folder: string;
   readonly #env: Readonly<Record<string, string>>;
 
-  constructor(heading: string, env: Readonly<Record<string, string>>) {
+  constructor(heading: string | undefined, env: Readonly<Record<string, string>>) {
     mkdirSync(join(FOLDER, '.tmp'), { recursive: true });
     this.folder = mkdtempSync(join(FOLDER, '.tmp/recipe-'));
     // Next.js looks for its packages no higher than the home directory, so that this one is elsewhere.
@@ -64,7 +64,7 @@ export class Recipe {
     onTestFinished(() => {
       for (const folder of [this.folder, home]) rmSync(folder, { recursive: true, force: true });
     });
-    for (const [name, text] of filesUnder(heading)) this.write(name, text);
+    if (heading !== undefined) for (const [name, text] of filesUnder(heading)) this.write(name, text);
     const { PATH = '' } = process.env;
     this.#env = {
       PATH,

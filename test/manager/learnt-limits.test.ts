@@ -119,7 +119,8 @@ describe('a limit that nobody configured', () => {
       return simulator.overshoots.length;
     };
     expect(await spent(SILENT, 20)).toBeGreaterThan(4);
-    expect(await spent(TALKATIVE, 30)).toBeLessThanOrEqual(2);
+    // Each thread may find out for itself.
+    expect(await spent(TALKATIVE, 30)).toBeLessThanOrEqual(4);
   });
 
   // The simulator counts in rolling windows, which come back all at once: a trial finds out.
