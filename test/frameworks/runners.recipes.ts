@@ -7,6 +7,9 @@ const JEST = createRequire(new URL('installed/package.json', import.meta.url)).r
 /** What node:test runs too (test/testing/test-isolation.test.ts). Its first test fails on purpose. */
 const ISOLATION = readFileSync(new URL('../testing/isolation.node.mjs', import.meta.url), 'utf8');
 
+/** The tests look for the state folder that the kit sets. */
+const WITHOUT_STATE_FOLDER = 'data:text/javascript,delete process.env.KEYMUX_STATE_DIR';
+
 describe('the testing kit in jest', () => {
   it.each([
     [
@@ -26,7 +29,14 @@ describe('the testing kit in jest', () => {
       ISOLATION.replace(/^import .* from 'node:test';$/m, imports).replace(/^isolateTests\(.*$/m, call),
     );
 
-    const run = recipe.startBare(['--experimental-vm-modules', JEST, '--json', '--silent']);
+    const run = recipe.startBare([
+      '--import',
+      WITHOUT_STATE_FOLDER,
+      '--experimental-vm-modules',
+      JEST,
+      '--json',
+      '--silent',
+    ]);
     const output = await run.ended.catch((error: unknown) => String(error));
 
     expect(output).toMatch(/on purpose/);
