@@ -14,7 +14,13 @@ export type { ParsedEvent } from './testing/event-stream.js';
 export { createFakeClock, seededRandom } from './testing/fake-clock.js';
 export type { FakeClock } from './testing/fake-clock.js';
 export { faultyStore, STORE_OPERATIONS } from './testing/faulty-store.js';
-export type { FaultyStore, FaultyStoreOptions, StoreFault, StoreOperation } from './testing/faulty-store.js';
+export type {
+  FaultyStore,
+  FaultyStoreOptions,
+  StoreFault,
+  StoreOperation,
+  StoreQuestions,
+} from './testing/faulty-store.js';
 export { readIncident } from './testing/incident.js';
 export type {
   Incident,

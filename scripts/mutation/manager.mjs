@@ -17,11 +17,30 @@ const THRESHOLD = 75;
 /** A fault may make a loop endless: a run may take so many times as long as the slowest one without any. */
 const PATIENCE = 4;
 /** A run without any fault comes after so many with one: a test that fails by itself would notice everything. */
-const CONTROL_EVERY = 10;
+const CONTROL_EVERY = 25;
+/** At once, for each core: tests of timers mostly wait. */
+const COPIES_PER_CORE = 2.5;
+/** Its subject is what no other module of the process has loaded. */
+const NEEDS_A_PROCESS = 'test/manager/registry.test.ts';
 /** Of a normal distribution: 95 % lie within so many standard deviations. */
 const DEVIATIONS = 1.96;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+/** Runs test files in the order of KEYMUX_TEST_ORDER, those that it does not name last. */
+const CONFIG = `
+import { BaseSequencer } from 'vitest/node';
+import base from './vitest.config.ts';
+
+const order = JSON.parse(process.env.KEYMUX_TEST_ORDER);
+const placeOf = ({ moduleId }) => (order.findIndex((name) => moduleId.endsWith(name)) + 1) || Infinity;
+class InOrder extends BaseSequencer {
+  async sort(files) {
+    return files.toSorted((one, other) => placeOf(one) - placeOf(other));
+  }
+}
+const { projects: _, ...test } = base.test;
+export default { ...base, test: { ...test, sequence: { sequencer: InOrder }, maxWorkers: 1, isolate: false } };
+`;
 const { values } = parseArgs({
   options: {
     faults: { type: 'string', default: '150' },
@@ -41,9 +60,9 @@ const listFiles = (folder, suffix) =>
     .sort();
 const readSource = (path) => readFileSync(join(root, path), 'utf8');
 
-/** Those that start programs or threads test the build, which has no fault in it. */
+/** Those that start programs test the build, which has no fault in it; all others run in one process. */
 const tests = listFiles('test/manager', '.test.ts').filter(
-  (path) => !/dist\/|fork\(|spawn\(|new Worker\(/.test(readSource(path)),
+  (path) => path !== NEEDS_A_PROCESS && !/\.\.\/dist\/|fork\(|spawn\(/.test(readSource(path)),
 );
 
 /** One out of each of `wanted` equal stretches, so that every file has its share. */
@@ -64,6 +83,8 @@ function sample(mutants) {
 class Copy {
   #folder = mkdtempSync(join(tmpdir(), 'keymux-mutation-'));
   #timeoutMs;
+  /** The quick ones first: most faults are noticed by several. */
+  #order = [];
 
   constructor() {
     const isOwn = (path) => !['node_modules', '.tmp'].includes(basename(path));
@@ -71,6 +92,7 @@ class Copy {
       cpSync(join(root, name), join(this.#folder, name), { recursive: true, filter: isOwn });
     for (const name of ['node_modules', 'dist', 'examples', 'docs'])
       symlinkSync(join(root, name), join(this.#folder, name));
+    writeFileSync(join(this.#folder, 'vitest.mutation.config.ts'), CONFIG);
   }
 
   async control() {
@@ -78,6 +100,15 @@ class Copy {
     const { isPassing, output } = await this.#runTests();
     if (!isPassing) throw new Error(`The tests fail without any fault:\n${output}`);
     this.#timeoutMs = Math.max(this.#timeoutMs ?? 0, PATIENCE * (performance.now() - startedAt));
+    const { testResults } = JSON.parse(readFileSync(this.#resultsFile, 'utf8'));
+    const tookMs = ({ startTime, endTime }) => endTime - startTime;
+    this.#order = testResults
+      .toSorted((one, other) => tookMs(one) - tookMs(other))
+      .map(({ name }) => relative(this.#folder, name));
+  }
+
+  get #resultsFile() {
+    return join(this.#folder, 'results.json');
   }
 
   /** Whether the tests pass in spite of the fault; `undefined` where it does not compile, which proves nothing. */
@@ -103,12 +134,23 @@ class Copy {
       [
         join(this.#folder, 'node_modules/vitest/vitest.mjs'),
         'run',
+        '--config=vitest.mutation.config.ts',
         '--bail=1',
-        '--maxWorkers=1',
-        '--sequence.seed=1',
+        '--reporter=default',
+        '--reporter=json',
+        `--outputFile.json=${this.#resultsFile}`,
         ...tests,
       ],
-      { cwd: this.#folder, detached: true, env: { ...process.env, KEYMUX_TEST_SOURCE: '1', NO_COLOR: '1' } },
+      {
+        cwd: this.#folder,
+        detached: true,
+        env: {
+          ...process.env,
+          KEYMUX_TEST_SOURCE: '1',
+          KEYMUX_TEST_ORDER: JSON.stringify(this.#order),
+          NO_COLOR: '1',
+        },
+      },
     );
     let output = '';
     for (const stream of [child.stdout, child.stderr])
@@ -133,7 +175,7 @@ const words = siblingWords(
 );
 const all = listFiles('src/manager', '.ts').flatMap((path) => mutantsOf(path, readSource(path), words));
 const queue = sample(all);
-const copies = Array.from({ length: availableParallelism() }, () => new Copy());
+const copies = Array.from({ length: Math.ceil(COPIES_PER_CORE * availableParallelism()) }, () => new Copy());
 const survivors = [];
 let tried = 0;
 try {

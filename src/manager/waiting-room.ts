@@ -9,6 +9,8 @@ export class WaitingRoom {
   readonly #now: Clock;
   /** By ticket. */
   #queue: Waiter[] = [];
+  /** How many wait with each. One listener serves them all: Node warns of a leak where a signal has eleven. */
+  readonly #signals = new Map<AbortSignal, number>();
   #tickets = 0;
   #timer: NodeJS.Timeout | undefined;
   #armedFor = Number.POSITIVE_INFINITY;
@@ -42,21 +44,13 @@ export class WaitingRoom {
   wait(visit: Visit, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) return Promise.resolve();
     return new Promise((resolve) => {
-      const leave = (): void => {
-        this.#queue = this.#queue.filter((other) => other !== waiter);
-        waiter.wake();
-        this.#arm();
+      const wake = (): void => {
+        if (signal !== undefined) this.#unfollow(signal);
+        resolve();
       };
-      const waiter: Waiter = {
-        ...visit,
-        wake: () => {
-          signal?.removeEventListener('abort', leave);
-          resolve();
-        },
-      };
+      if (signal !== undefined) this.#follow(signal);
       const behind = this.#queue.findIndex(({ ticket }) => ticket > visit.ticket);
-      this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, waiter);
-      signal?.addEventListener('abort', leave, { once: true });
+      this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, { ...visit, signal, wake });
       this.#arm();
     });
   }
@@ -73,6 +67,29 @@ export class WaitingRoom {
   wakeAll(): void {
     this.#disarm();
     for (const waiter of this.#queue.splice(0)) waiter.wake();
+  }
+
+  readonly #onAbort = ({ currentTarget }: Event): void => {
+    const leaving = this.#queue.filter(({ signal }) => signal === currentTarget);
+    this.#queue = this.#queue.filter(({ signal }) => signal !== currentTarget);
+    for (const waiter of leaving) waiter.wake();
+    this.#arm();
+  };
+
+  #follow(signal: AbortSignal): void {
+    const count = this.#signals.get(signal) ?? 0;
+    if (count === 0) signal.addEventListener('abort', this.#onAbort);
+    this.#signals.set(signal, count + 1);
+  }
+
+  #unfollow(signal: AbortSignal): void {
+    const count = this.#signals.get(signal) ?? 0;
+    if (count > 1) {
+      this.#signals.set(signal, count - 1);
+      return;
+    }
+    this.#signals.delete(signal);
+    signal.removeEventListener('abort', this.#onAbort);
   }
 
   #firstInLine(): Waiter[] {
@@ -120,6 +137,7 @@ export interface Visit {
 }
 
 interface Waiter extends Visit {
+  readonly signal: AbortSignal | undefined;
   readonly wake: () => void;
 }
 

@@ -41,10 +41,14 @@ export interface StoreFault {
   readonly failCall?: number;
   /** `once`: this call alone. `onwards`: this one and all after it. Default: `once`. */
   readonly from?: 'once' | 'onwards';
-  /** Only calls of this operation are counted, and fail. Default: all of them together. */
-  readonly operation?: StoreOperation;
+  /** Only calls of this operation, or of these together, are counted, and fail. Default: all of them together. */
+  readonly operation?: StoreOperation | readonly StoreOperation[];
   /** Default: `KEYMUX_STORE_UNAVAILABLE`. */
   readonly error?: Error;
+  /**
+   * `throws`: at once, unless the call takes time. `rejects`: always as a promise, but for `watch`. Default: `throws`.
+   */
+  readonly how?: 'throws' | 'rejects';
   /**
    * `before`: the store is not asked. `after`: it did what it was asked, and the answer is lost. Default: `before`.
    */
@@ -59,6 +63,18 @@ export interface FaultyStoreOptions extends StoreFault {
   readonly clock?: Pick<FakeClock, 'advance'>;
   /** Default: as the store below. `true` makes a manager lease its permits from a memory store. */
   readonly shared?: boolean;
+  /** `close` leaves the store below open, for other stores over it. Default: false. */
+  readonly leavesOpen?: boolean;
+}
+
+/** What a store was asked: for each operation the first argument of each call, in order, of those that failed too. */
+export interface StoreQuestions {
+  readonly publish: readonly (readonly HealthRecord[])[];
+  readonly lease: readonly LeaseRequest[];
+  readonly settle: readonly (readonly Settlement[])[];
+  readonly charge: readonly (readonly Charged[])[];
+  readonly addUsage: readonly (readonly UsageDelta[])[];
+  readonly beat: readonly Presence[];
 }
 
 /** A store with faults, and with a list of what it was asked. */
@@ -67,15 +83,24 @@ export interface FaultyStore extends Store {
   readonly calls: readonly StoreOperation[];
   /** The calls that failed. */
   readonly failed: readonly StoreOperation[];
+  /** What the calls said, such as the leases that were asked for. */
+  readonly asked: StoreQuestions;
   /** Sets another fault in place of the one before; calls are counted from here on. */
   fail(fault: StoreFault): void;
   /** No call fails any more. */
   mend(): void;
+  /**
+   * From now on calls of an operation wait until the function that comes back is called. Whether one of them fails was
+   * decided when it was made.
+   */
+  hold(operation: Exclude<StoreOperation, 'watch'>): () => void;
+  /** Tells those who watch what another member would have changed. The store below does not know of it. */
+  tell(records: readonly HealthRecord[]): void;
 }
 
 /**
- * Wraps a store so that one call fails, or all from one on. Without `failCall`, `from` and `operation` it only keeps
- * its list, until `fail` is called. Throws `KEYMUX_USAGE` for a `failCall` that is not a whole number from 1 on.
+ * Wraps a store so that one call fails, or all from one on. Without any part of a fault it only keeps its lists, until
+ * `fail` is called. Throws `KEYMUX_USAGE` for a `failCall` that is not a whole number from 1 on.
  *
  * @example
  * const store = faultyStore(createMemoryStore({ now: Date.now, onNotice() {} }), {
@@ -93,7 +118,17 @@ class FaultInjector implements FaultyStore {
   readonly kind: Store['kind'];
   readonly calls: StoreOperation[] = [];
   readonly failed: StoreOperation[] = [];
+  readonly asked = {
+    publish: [] as (readonly HealthRecord[])[],
+    lease: [] as LeaseRequest[],
+    settle: [] as (readonly Settlement[])[],
+    charge: [] as (readonly Charged[])[],
+    addUsage: [] as (readonly UsageDelta[])[],
+    beat: [] as Presence[],
+  };
   readonly #store: Store;
+  readonly #gates = new Map<StoreOperation, Promise<void>>();
+  readonly #listeners = new Set<(records: readonly HealthRecord[]) => void>();
   readonly #options: FaultyStoreOptions;
   #fault: StoreFault | undefined;
   #counted = 0;
@@ -102,8 +137,8 @@ class FaultInjector implements FaultyStore {
     this.#store = store;
     this.kind = store.kind;
     this.#options = options;
-    const { failCall, from, operation, error, when } = options;
-    if ([failCall, from, operation, error, when].some((part) => part !== undefined)) this.fail(options);
+    const { failCall, from, operation, error, how, when } = options;
+    if ([failCall, from, operation, error, how, when].some((part) => part !== undefined)) this.fail(options);
   }
 
   get shared(): boolean {
@@ -125,6 +160,20 @@ class FaultInjector implements FaultyStore {
     this.#fault = undefined;
   }
 
+  hold(operation: StoreOperation): () => void {
+    let open: () => void = () => {};
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    this.#gates.set(operation, gate);
+    return () => {
+      if (this.#gates.get(operation) === gate) this.#gates.delete(operation);
+      open();
+    };
+  }
+
+  tell(records: readonly HealthRecord[]): void {
+    for (const listener of this.#listeners) listener(records);
+  }
+
   now(): number {
     return this.#store.now();
   }
@@ -134,28 +183,38 @@ class FaultInjector implements FaultyStore {
   }
 
   publish(records: readonly HealthRecord[], fence?: Fence): MaybePromise<readonly HealthRecord[]> {
+    this.asked.publish.push([...records]);
     return this.#do('publish', () => this.#store.publish(records, fence));
   }
 
   watch(onChange: (records: readonly HealthRecord[]) => void): () => void {
     const fault = this.#next('watch');
     if (fault !== undefined) throw this.#failure('watch', fault);
-    return this.#store.watch(onChange);
+    const unwatch = this.#store.watch(onChange);
+    this.#listeners.add(onChange);
+    return () => {
+      this.#listeners.delete(onChange);
+      unwatch();
+    };
   }
 
   lease(request: LeaseRequest): MaybePromise<LeaseGrant> {
+    this.asked.lease.push(request);
     return this.#do('lease', () => this.#store.lease(request));
   }
 
   settle(settlements: readonly Settlement[]): MaybePromise<void> {
+    this.asked.settle.push([...settlements]);
     return this.#do('settle', () => this.#store.settle(settlements));
   }
 
   charge(charges: readonly Charged[], options: { readonly cautionMs: number }): MaybePromise<void> {
+    this.asked.charge.push([...charges]);
     return this.#do('charge', () => this.#store.charge(charges, options));
   }
 
   addUsage(deltas: readonly UsageDelta[]): MaybePromise<void> {
+    this.asked.addUsage.push([...deltas]);
     return this.#do('addUsage', () => this.#store.addUsage(deltas));
   }
 
@@ -164,6 +223,7 @@ class FaultInjector implements FaultyStore {
   }
 
   beat(presence: Presence): MaybePromise<Fleet> {
+    this.asked.beat.push(presence);
     return this.#do('beat', () => this.#store.beat(presence));
   }
 
@@ -176,12 +236,18 @@ class FaultInjector implements FaultyStore {
   }
 
   close(): MaybePromise<void> {
-    return this.#do('close', () => this.#store.close());
+    return this.#do('close', () => (this.#options.leavesOpen === true ? undefined : this.#store.close()));
   }
 
   #do<T>(operation: StoreOperation, work: () => MaybePromise<T>): MaybePromise<T> {
     const fault = this.#next(operation);
     const act = (): MaybePromise<T> => this.#attempt(operation, work, fault);
+    const gate = this.#gates.get(operation);
+    if (gate === undefined) return this.#takeTime(act);
+    return gate.then(() => this.#takeTime(act));
+  }
+
+  #takeTime<T>(act: () => MaybePromise<T>): MaybePromise<T> {
     const { delayMs = 0, clock } = this.#options;
     if (delayMs === 0) return act();
     return sleep(clock === undefined ? delayMs : 0).then(() => {
@@ -196,19 +262,21 @@ class FaultInjector implements FaultyStore {
     fault: StoreFault | undefined,
   ): MaybePromise<T> {
     if (fault === undefined) return work();
-    if (fault.when !== 'after') throw this.#failure(operation, fault);
-    const lose = (): never => {
-      throw this.#failure(operation, fault);
+    const fail = (): Promise<never> => {
+      const error = this.#failure(operation, fault);
+      if (fault.how === 'rejects') return Promise.reject(error);
+      throw error;
     };
+    if (fault.when !== 'after') return fail();
     const answer = work();
-    return answer instanceof Promise ? answer.then(lose) : lose();
+    return answer instanceof Promise ? answer.then(fail) : fail();
   }
 
   /** The fault that this call meets. */
   #next(operation: StoreOperation): StoreFault | undefined {
     this.calls.push(operation);
     const fault = this.#fault;
-    if (fault === undefined || (fault.operation ?? operation) !== operation) return undefined;
+    if (fault === undefined || ![fault.operation ?? operation].flat().includes(operation)) return undefined;
     this.#counted += 1;
     const { failCall = 1, from = 'once' } = fault;
     const isHit = from === 'once' ? this.#counted === failCall : this.#counted >= failCall;

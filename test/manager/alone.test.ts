@@ -9,9 +9,9 @@ import { isShortage } from '#keymux/manager/permits.js';
 import { StateTable } from '#keymux/state/table.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FaultyStore } from './faulty-store.js';
 
 /** A link that is cut and mended by hand. */
 class HandLink {
@@ -57,7 +57,7 @@ function fleetOver(store: Store, now: () => number, size: number, whenLost: 'sha
 
 function memoryFleet(size: number, whenLost: 'share' | 'stop' = 'share') {
   const clock = createFakeClock();
-  const store = new FaultyStore(createMemoryStore({ now: clock.now, onNotice: () => {} }), { shared: true });
+  const store = faultyStore(createMemoryStore({ now: clock.now, onNotice: () => {} }), { shared: true });
   void store.open();
   return { ...clock, store, members: fleetOver(store, clock.now, size, whenLost) };
 }

@@ -4,9 +4,9 @@ import type { RefusedAlikeEvent } from '#keymux/manager/events.js';
 import type { KeyManager } from '#keymux/manager/key-manager.js';
 import { Lease } from '#keymux/manager/lease.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it } from 'vitest';
 import { acmeManager, memoryStore } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 import { byKey, serveProvider } from './provider-server.js';
 
 const KEYS = ['key-one', 'key-two', 'key-three'];
@@ -142,14 +142,14 @@ describe('the same refusal of every key', () => {
   });
 
   it('travels: what was taken back is a new version for the store', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const server = await serveProvider(byKey({ 'key-one': 401, 'key-two': 401 }));
     const manager = acmeManager({ baseUrl: server.origin, options: { store } });
     await manager.ready;
     expect(await statusOf(manager.fetch('acme', '/x'))).toBe(401);
     await expect
       .poll(() => {
-        const last = new Map(store.published.flat().map(({ subject, health }) => [subject, health]));
+        const last = new Map(store.asked.publish.flat().map(({ subject, health }) => [subject, health]));
         return [...last].filter(([subject]) => subject.startsWith('key:')).map(([, health]) => health);
       })
       .toEqual([

@@ -10,10 +10,10 @@ import { getApiManager, keyManagers, setProcessManager } from '#keymux/manager/r
 import { announceTransition } from '#keymux/manager/transitions.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
 import { StateTable } from '#keymux/state/table.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it } from 'vitest';
 import { acmeManager, memoryStore } from './acme.js';
 import type { AcmeOptions } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 
 const HEAD = (status: number) => ({
   status,
@@ -83,7 +83,7 @@ describe('a request goes on', () => {
   });
 
   it('no more where the caller went away while the next key was asked for, and gives that back', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const manager = acmeManager({
       provider: { limits: [{ requests: 9, per: 'minute' }] },
       options: { store },
@@ -102,7 +102,7 @@ describe('a request goes on', () => {
   });
 
   it('elsewhere after trouble also where permits come from a store', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const manager = acmeManager({
       provider: { limits: [{ requests: 9, per: 'minute' }] },
       options: { store },
@@ -298,8 +298,9 @@ describe('messages', () => {
 
 describe('a store that does not open', () => {
   it('leaves a manager that works, and writes nothing to it', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
-    store.fail('open', { asynchronously: true });
+    const store = faultyStore(memoryStore(), { shared: true });
+    const error = new Error('the disk is on fire');
+    store.fail({ operation: 'open', from: 'onwards', how: 'rejects', error });
     const warnings: string[] = [];
     const manager = acmeManager({
       provider: { limits: [{ requests: 2, per: 'minute' }] },
@@ -313,13 +314,13 @@ describe('a store that does not open', () => {
     });
     manager.disable('acme/main');
     await manager.shutdown();
-    expect(store.published).toEqual([]);
+    expect(store.asked.publish).toEqual([]);
     expect(warnings[0]).toContain('on fire');
   });
 
   it.each([true, false])('in time for the shutdown is left alone (fails: %s)', async (fails) => {
-    const store = new FaultyStore(memoryStore());
-    if (fails) store.fail('open', { asynchronously: true });
+    const store = faultyStore(memoryStore());
+    if (fails) store.fail({ operation: 'open', from: 'onwards', how: 'rejects' });
     const open = store.hold('open');
     const warnings: string[] = [];
     const listeners = process.listenerCount('exit');

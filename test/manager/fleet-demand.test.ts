@@ -1,19 +1,18 @@
 import { KeyManager } from '#keymux/manager/key-manager.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { acmeConfig, acmeEnv } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 
 describe('a store that many wait for', () => {
   it('is asked in proportion to the permits that it grants, not to the requests that wait', async () => {
     const PROCESSES = 11;
     const WAITING = 100;
-    const store = new FaultyStore(
+    const store = faultyStore(
       createMemoryStore({ now: () => performance.timeOrigin + performance.now(), onNotice: () => {} }),
-      { shared: true },
+      // Its answers take a moment, as those of a server do.
+      { shared: true, delayMs: 1 },
     );
-    // Its answers take a turn, as those of a server do.
-    store.isSlow = true;
     const managers = Array.from(
       { length: PROCESSES },
       () =>
@@ -41,7 +40,7 @@ describe('a store that many wait for', () => {
     );
     const all = Promise.allSettled(asked);
     await expect.poll(() => granted, { timeout: 20_000 }).toBeGreaterThanOrEqual(40);
-    const questions = store.leases.length;
+    const questions = store.asked.lease.length;
     end.abort();
     await all;
     // Each process may be told once, for each moment at which permits come back, that there is none left.

@@ -9,10 +9,10 @@ import { StateTable } from '#keymux/state/table.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
 import { createSqliteStore } from '#keymux/stores/sqlite/store.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../stores/sqlite-fixture.js';
 import { acmeManager } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 
 const MINUTE_MS = 60_000;
 const bucket: Bucket = { name: 'acme/main', windows: [{ requests: 40, perMs: MINUTE_MS }] };
@@ -55,7 +55,7 @@ class HandLink {
 /** Threads of members over one store: `threads[member][thread]`. */
 function fleetOf(members: number, threads = 1) {
   const { now, advance } = createFakeClock();
-  const store = new FaultyStore(createMemoryStore({ now, onNotice: () => {} }), { shared: true });
+  const store = faultyStore(createMemoryStore({ now, onNotice: () => {} }), { shared: true });
   void store.open();
   const fleet = Array.from({ length: members }, (_, rank) => {
     const table = StateTable.create({ now });
@@ -139,7 +139,7 @@ describe('a member that does not hear of the store', () => {
     advance(300);
     // The first to return does not lease what the other one spent and has yet to tell.
     await one.link.comeBack(one.permits);
-    expect(store.charges.reduce((sum, { permits }) => sum + permits, 0)).toBe(10);
+    expect(store.asked.charge.flat().reduce((sum, { permits }) => sum + permits, 0)).toBe(10);
     expect(await takeAll(one.permits, now)).toBe(5);
     await other.link.comeBack(other.permits);
     advance(500);
@@ -195,23 +195,23 @@ describe('threads of a member that lost the store', () => {
 describe('what is settled while the store is lost', () => {
   it('is told again where that ends its lease, and only there', async () => {
     const { now } = createFakeClock();
-    const store = new FaultyStore(createMemoryStore({ now, onNotice: () => {} }), { shared: true });
+    const store = faultyStore(createMemoryStore({ now, onNotice: () => {} }), { shared: true });
     void store.open();
     const troubles: unknown[] = [];
     const settlements = new Settlements(store, new HandLink(now), (error) => troubles.push(error));
     const of = (leaseId: string) => ({ bucket: 'b', leaseId, spent: 1, countedAt: 1, returned: 0 });
-    store.fail('settle', { times: 1, asynchronously: true });
+    store.fail({ operation: 'settle', how: 'rejects' });
     settlements.add(of('whole'), { isWhole: true });
     settlements.add(of('part'), { isWhole: false });
     await settlements.flush();
     expect(troubles).toHaveLength(1);
     await settlements.close();
-    expect(store.settlements.map(({ leaseId }) => leaseId)).toEqual(['whole', 'part', 'whole']);
+    expect(store.asked.settle.flat().map(({ leaseId }) => leaseId)).toEqual(['whole', 'part', 'whole']);
   });
 
   it('stays a moderate number of charges, however long that lasts', async () => {
     const { now, advance } = createFakeClock();
-    const store = new FaultyStore(createMemoryStore({ now, onNotice: () => {} }), { shared: true });
+    const store = faultyStore(createMemoryStore({ now, onNotice: () => {} }), { shared: true });
     void store.open();
     const untold = new Untold('m', new Settlements(store, new HandLink(now), () => {}));
     const both: Bucket = {
@@ -227,11 +227,13 @@ describe('what is settled while the store is lost', () => {
       for (const each of [both, brief]) untold.addOver(each, 1, now());
     }
     await untold.tell((charges) => store.charge(charges, { cautionMs: 0 }), now);
-    const told = store.charges.filter((charge) => charge.bucket === both.name);
+    const told = store.asked.charge.flat().filter((charge) => charge.bucket === both.name);
     expect(told.length).toBeLessThan(1_100);
     expect(told.reduce((sum, { permits }) => sum + permits, 0)).toBe(5_000);
     expect(told.every(({ countedAt }) => countedAt <= now() + 20)).toBe(true);
-    expect(store.charges.filter((charge) => charge.bucket === brief.name).length).toBeLessThan(60);
+    expect(store.asked.charge.flat().filter((charge) => charge.bucket === brief.name).length).toBeLessThan(
+      60,
+    );
   });
 });
 

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import type { Fence } from '#keymux/core/fleet.js';
 import type { KeyManagerOptions } from '#keymux/manager/options.js';
 import { createSqliteStore } from '#keymux/stores/sqlite/store.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
+import type { FaultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { acmeManager, memoryStore } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 
 const quiet = { warn: () => {}, info: () => {} };
 const soon = { timeout: 10_000, interval: 10 };
@@ -24,9 +25,7 @@ function memberOf(store: FaultyStore, requests = 10, options: KeyManagerOptions 
 /** Managers of one thread, as so many processes: each has a table of its own. */
 async function fleetOf(size: number, requests = 10) {
   const inner = memoryStore();
-  const faulty = Array.from({ length: size }, () => new FaultyStore(inner, { shared: true }));
-  // Each would close the one store that all share.
-  for (const store of faulty) store.stays = true;
+  const faulty = Array.from({ length: size }, () => faultyStore(inner, { shared: true, leavesOpen: true }));
   const managers = faulty.map((store) => memberOf(store, requests));
   for (const manager of managers) await manager.ready;
   return { inner, faulty, managers };
@@ -39,7 +38,7 @@ describe('a member of a fleet', () => {
     expect(managers.map(({ membership }) => membership.place.rank).sort()).toEqual([0, 1, 2]);
     expect(managers[0]!.membership.standing).toBe('sharing');
     expect(new Set(managers.map(({ membership }) => membership.memberId)).size).toBe(3);
-    expect(faulty[0]!.presences[0]).toMatchObject({ pid: process.pid, isReturning: false, remembered: 0 });
+    expect(faulty[0]!.asked.beat[0]).toMatchObject({ pid: process.pid, isReturning: false, remembered: 0 });
     await managers[0]!.shutdown();
     const { members } = await inner.census();
     expect(members.map(({ memberId }) => memberId)).toEqual([
@@ -68,30 +67,28 @@ describe('a member of a fleet', () => {
   });
 
   it('is alone while the store is lost, and told of once', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const manager = memberOf(store);
     await manager.ready;
     const told: string[] = [];
     for (const name of ['degraded', 'restored'] as const) manager.on(name, () => told.push(name));
-    store.fail('lease');
-    store.fail('beat');
+    store.fail({ operation: ['lease', 'beat'], from: 'onwards' });
     for (let i = 0; i < 3; i += 1) (await manager.acquire('acme')).end();
     expect(manager.membership.standing).toBe('alone');
     expect(manager.membership.lostSince).toBeDefined();
-    expect(store.leases.filter(({ want }) => want > 0)).toHaveLength(1);
-    const beats = store.presences.length;
-    await expect.poll(() => store.presences.length, soon).toBeGreaterThan(beats + 1);
+    expect(store.asked.lease.filter(({ want }) => want > 0)).toHaveLength(1);
+    const beats = store.asked.beat.length;
+    await expect.poll(() => store.asked.beat.length, soon).toBeGreaterThan(beats + 1);
     expect(told).toEqual(['degraded']);
-    store.mend('lease');
-    store.mend('beat');
+    store.mend();
     await expect.poll(() => manager.membership.standing, soon).toBe('sharing');
-    expect(store.presences.findLast(({ isReturning }) => isReturning)).toMatchObject({ remembered: 1 });
-    expect(store.charges.reduce((sum, { permits }) => sum + permits, 0)).toBe(3);
+    expect(store.asked.beat.findLast(({ isReturning }) => isReturning)).toMatchObject({ remembered: 1 });
+    expect(store.asked.charge.flat().reduce((sum, { permits }) => sum + permits, 0)).toBe(3);
     expect(told).toEqual(['degraded', 'restored']);
   });
 
   it('lets requests go on that waited for the store', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const manager = memberOf(store, 10, {
       config: {
         store: { type: 'sqlite', path: '/nonexistent/never-opened.db', whenLost: 'stop' },
@@ -105,39 +102,39 @@ describe('a member of a fleet', () => {
       },
     });
     await manager.ready;
-    store.fail('lease');
-    store.fail('beat');
+    store.fail({ operation: ['lease', 'beat'], from: 'onwards' });
     const waiting = manager.acquire('acme', { timeoutMs: 20_000 });
     await expect.poll(() => manager.membership.standing, soon).toBe('alone');
-    store.mend('lease');
-    store.mend('beat');
+    store.mend();
     (await waiting).end();
   });
 
   it('joins later where the store did not open at first', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
-    store.fail('open', { times: 3, asynchronously: true });
+    const store = faultyStore(memoryStore(), { shared: true });
+    store.fail({ operation: 'open', from: 'onwards', how: 'rejects' });
     const manager = memberOf(store);
     await manager.ready;
     expect(manager.membership.standing).toBe('alone');
     manager.disable('acme/main');
+    await expect.poll(() => store.failed.length, soon).toBeGreaterThanOrEqual(3);
+    store.mend();
     await expect.poll(() => manager.membership.standing, soon).toBe('sharing');
-    await expect.poll(() => store.published.length, soon).toBe(1);
+    await expect.poll(() => store.asked.publish.length, soon).toBe(1);
     await expect.poll(() => manager.membership.place.size, soon).toBe(1);
   });
 
   it('is no member where it only looks on', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const manager = acmeManager({
       keys: ['key-one'],
       options: { store, logger: quiet },
       seams: { observer: true },
     });
     await manager.ready;
-    store.fail('publish', { times: 1 });
+    store.fail({ operation: 'publish' });
     manager.disable('acme/main');
-    await expect.poll(() => store.published.length, soon).toBe(2);
-    expect(store.presences).toEqual([]);
+    await expect.poll(() => store.asked.publish.length, soon).toBe(2);
+    expect(store.asked.beat).toEqual([]);
   });
 
   it('is the process, also where only a worker thread of it uses keymux', async () => {

@@ -1,11 +1,11 @@
 import { KeymuxError } from '#keymux/core/errors.js';
 import type { KnownProvider } from '#keymux/core/provider.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { refuse, reply } from '#keymux/testing/script.js';
 import { startSimulator } from '#keymux/testing/simulator.js';
 import type { Simulator, SimulatorOptions } from '#keymux/testing/simulator-api.js';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { memoryStore } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 import { monitored } from './monitored.js';
 
 const soon = { timeout: 10_000, interval: 10 };
@@ -190,7 +190,7 @@ describe('the budget of a key', () => {
   it('is told anew to a store that lost it', async () => {
     const simulator = await simulate();
     simulator.key('one').revoke();
-    const store = new FaultyStore(memoryStore());
+    const store = faultyStore(memoryStore());
     const acme = await monitored({ provider: { baseUrl: simulator.origin, auth, probe }, store });
     acme.rest('rejected');
     await acme.lead();
@@ -199,18 +199,18 @@ describe('the budget of a key', () => {
     vi.spyOn(store, 'lease').mockImplementationOnce(() => {
       throw forgot;
     });
-    await expect.poll(() => store.charges, soon).toHaveLength(1);
-    expect(store.charges[0]).toMatchObject({ permits: 1, bucket: store.leases[0]?.bucket });
+    await expect.poll(() => store.asked.charge.flat(), soon).toHaveLength(1);
+    expect(store.asked.charge.flat()[0]).toMatchObject({ permits: 1, bucket: store.asked.lease[0]?.bucket });
     await expect.poll(() => acme.told.probe?.length ?? 0, soon).toBeGreaterThan(1);
     expect(acme.onTrouble).not.toHaveBeenCalled();
   });
 
   it('is not spent while the store does not answer', async () => {
     const simulator = await simulate();
-    const store = new FaultyStore(memoryStore());
+    const store = faultyStore(memoryStore());
     const acme = await monitored({ provider: { baseUrl: simulator.origin, auth, probe }, store });
     acme.rest('rejected');
-    store.fail('lease');
+    store.fail({ operation: 'lease', from: 'onwards' });
     await acme.lead();
     await expect.poll(() => acme.onTrouble.mock.calls, soon).toHaveLength(1);
     expect(simulator.requests).toHaveLength(0);
@@ -219,14 +219,14 @@ describe('the budget of a key', () => {
 
   it('is given back where the allowance of the key has no room, or the leadership ended meanwhile', async () => {
     const simulator = await simulate();
-    const store = new FaultyStore(memoryStore());
+    const store = faultyStore(memoryStore());
     const take = vi.fn(() => ({ retryAt: Number.POSITIVE_INFINITY }));
     const costly = { ...probe, costsQuota: 'unknown' } as const;
     const provider = { baseUrl: simulator.origin, auth, probe: costly };
     const acme = await monitored({ provider, store, context: { permits: { take } } });
     acme.rest('rejected');
     await acme.lead();
-    await expect.poll(() => store.settlements, soon).toMatchObject([{ spent: 0, returned: 1 }]);
+    await expect.poll(() => store.asked.settle.flat(), soon).toMatchObject([{ spent: 0, returned: 1 }]);
     expect(take).toHaveBeenCalledTimes(1);
     expect(simulator.requests).toHaveLength(0);
   });
@@ -238,7 +238,7 @@ describe('a process that was stopped for a while', () => {
     ['its permit is', 0, 0],
   ])('sends nothing where %s', async (_, aheadMs, sendBefore) => {
     const simulator = await simulate();
-    const store = new FaultyStore(memoryStore());
+    const store = faultyStore(memoryStore());
     const giveBack = vi.fn();
     let stoppedMs = 0;
     const permit = {
@@ -258,7 +258,7 @@ describe('a process that was stopped for a while', () => {
     const acme = await monitored({ provider, store, context: { permits: { take } } });
     acme.rest('rejected');
     await acme.lead();
-    await expect.poll(() => store.settlements[0], soon).toMatchObject({ spent: 0, returned: 1 });
+    await expect.poll(() => store.asked.settle.flat()[0], soon).toMatchObject({ spent: 0, returned: 1 });
     expect(giveBack).toHaveBeenCalledTimes(1);
     expect(simulator.requests).toHaveLength(0);
   });

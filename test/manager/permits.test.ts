@@ -7,9 +7,10 @@ import type { Bucket, Permit, PermitSource } from '#keymux/manager/permits.js';
 import { StateTable } from '#keymux/state/table.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
+import type { FaultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { memoryStore } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 
 const MINUTE_MS = 60_000;
 
@@ -27,7 +28,7 @@ function leasedPermits({
   table = StateTable.create(),
   fleet = aloneInFleet(),
 } = {}) {
-  const store = new FaultyStore(
+  const store = faultyStore(
     clock === undefined ? memoryStore() : createMemoryStore({ now: clock, onNotice: () => {} }),
     { shared: true },
   );
@@ -108,13 +109,13 @@ describe('permits leased from a store', () => {
     const { store, permits } = leasedPermits();
     expect(await permits.take(bucketOf(), store.now())).toBe(UNLIMITED);
     expect(permits.left(bucketOf(), store.now())).toBeUndefined();
-    expect(store.leases).toEqual([]);
+    expect(store.asked.lease).toEqual([]);
   });
 
   it('are leased one by one under small limits, for as long as a request may be under way', async () => {
     const { store, permits } = leasedPermits();
     await takeMany(permits, bucketOf({ requests: 100, perMs: MINUTE_MS }), () => store.now(), 5);
-    expect(store.leases.map(({ want, ttlMs, slackMs }) => [want, ttlMs, slackMs])).toEqual(
+    expect(store.asked.lease.map(({ want, ttlMs, slackMs }) => [want, ttlMs, slackMs])).toEqual(
       Array.from({ length: 5 }, () => [1, 30_000, 5_000]),
     );
   });
@@ -122,18 +123,18 @@ describe('permits leased from a store', () => {
   it('are leased in batches that double as long as they are used up, to a 16th of the share', async () => {
     const { store, permits } = leasedPermits();
     await takeMany(permits, bucketOf({ requests: 640, perMs: MINUTE_MS }), () => store.now(), 40);
-    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 8, 16, 32]);
-    expect(store.leases[1]).toMatchObject({ ttlMs: 1_000, slackMs: 30_000 });
+    expect(store.asked.lease.map(({ want }) => want)).toEqual([1, 2, 4, 8, 16, 32]);
+    expect(store.asked.lease[1]).toMatchObject({ ttlMs: 1_000, slackMs: 30_000 });
   });
 
   it('go back by themselves where a batch was not used up in time, and the next batch is half as large', async () => {
     const { store, permits } = leasedPermits();
     const bucket = bucketOf({ requests: 640, perMs: 200 });
     for (const permit of await takeMany(permits, bucket, () => store.now(), 8)) permit.settle(store.now());
-    const returned = (): number => store.settlements.reduce((sum, { returned }) => sum + returned, 0);
+    const returned = (): number => store.asked.settle.flat().reduce((sum, { returned }) => sum + returned, 0);
     await expect.poll(returned, { interval: 5 }).toBe(7);
     await takeMany(permits, bucket, () => store.now(), 1);
-    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 8, 4]);
+    expect(store.asked.lease.map(({ want }) => want)).toEqual([1, 2, 4, 8, 4]);
     await permits.close();
     expect(returned()).toBe(10);
   });
@@ -145,9 +146,9 @@ describe('permits leased from a store', () => {
     await takeMany(permits, bucket, now, 4);
     advance(1_001);
     await take(permits, bucket, now());
-    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 2]);
+    expect(store.asked.lease.map(({ want }) => want)).toEqual([1, 2, 4, 2]);
     await permits.flush();
-    expect(store.settlements).toMatchObject([{ spent: 0, returned: 3 }]);
+    expect(store.asked.settle.flat()).toMatchObject([{ spent: 0, returned: 3 }]);
   });
 
   it('are settled once: as answered, or with the slack on top where no answer came, or returned', async () => {
@@ -161,12 +162,14 @@ describe('permits leased from a store', () => {
     unanswered!.sent(sentAt + 500);
     unsent!.giveBack();
     unsent!.settle(sentAt);
-    await expect.poll(() => store.settlements.length, { interval: 20, timeout: 3_000 }).toBe(3);
+    await expect.poll(() => store.asked.settle.flat().length, { interval: 20, timeout: 3_000 }).toBe(3);
     unanswered!.settle(sentAt);
     unanswered!.giveBack();
     answered!.sent(sentAt);
     await permits.close();
-    const settled = store.settlements.map(({ spent, returned, countedAt }) => [spent, returned, countedAt]);
+    const settled = store.asked.settle
+      .flat()
+      .map(({ spent, returned, countedAt }) => [spent, returned, countedAt]);
     expect(settled.sort((a, b) => a[2]! - b[2]!)).toEqual([
       [0, 1, 0],
       [1, 0, sentAt + 3],
@@ -180,11 +183,11 @@ describe('permits leased from a store', () => {
     const answer = store.hold('lease');
     const taken = Promise.all(Array.from({ length: 8 }, () => take(permits, bucket, store.now())));
     await Promise.resolve();
-    expect(store.leases).toHaveLength(1);
+    expect(store.asked.lease).toHaveLength(1);
     answer();
     expect(await taken).toHaveLength(8);
     // The first did not know of the others; then it is asked for all of them.
-    expect(store.leases.map(({ want }) => want)).toEqual([1, 7]);
+    expect(store.asked.lease.map(({ want }) => want)).toEqual([1, 7]);
   });
 
   it('tell all who wait of a shortage at once', async () => {
@@ -192,12 +195,12 @@ describe('permits leased from a store', () => {
     const { store, permits } = leasedPermits({ clock: now });
     const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
     await store.lease({ bucket: bucket.name, windows: bucket.windows, want: 640, ttlMs: 1_000, slackMs: 0 });
-    store.leases.length = 0;
+    const askedBefore = store.asked.lease.length;
     const answer = store.hold('lease');
     const asked = Promise.all(Array.from({ length: 4 }, async () => permits.take(bucket, now())));
     answer();
     for (const permit of await asked) expect(permit).toEqual({ retryAt: now() + MINUTE_MS + 1 });
-    expect(store.leases).toHaveLength(1);
+    expect(store.asked.lease.slice(askedBefore)).toHaveLength(1);
     expect(permits.left(bucket, now())).toBe(0);
   });
 
@@ -231,17 +234,17 @@ describe('permits leased from a store', () => {
     const window = { requests: 640, perMs: MINUTE_MS };
     await takeMany(permits, bucketOf(window), now, 2);
     await take(permits, bucketOf({ ...window }), now());
-    expect(store.leases.map(({ want }) => want)).toEqual([1, 2]);
+    expect(store.asked.lease.map(({ want }) => want)).toEqual([1, 2]);
     await takeMany(permits, bucketOf(window), now, 1);
     await take(permits, bucketOf({ requests: 320, perMs: MINUTE_MS }), now());
-    expect(store.leases.map(({ want }) => want)).toEqual([1, 2, 4, 1]);
+    expect(store.asked.lease.map(({ want }) => want)).toEqual([1, 2, 4, 1]);
     await permits.flush();
-    expect(store.settlements).toMatchObject([{ spent: 0, returned: 3 }]);
+    expect(store.asked.settle.flat()).toMatchObject([{ spent: 0, returned: 3 }]);
   });
 
-  it.each([false, true])(
-    'are counted by the process alone while the store fails (asynchronously: %s), with all that it spent before',
-    async (asynchronously) => {
+  it.each(['throws', 'rejects'] as const)(
+    'are counted by the process alone while the store %s, with all that it spent before',
+    async (how) => {
       const { now, advance } = createFakeClock();
       const { store, permits, losses, link } = leasedPermits({
         clock: now,
@@ -249,13 +252,13 @@ describe('permits leased from a store', () => {
       });
       const bucket = bucketOf({ requests: 5, perMs: MINUTE_MS });
       for (const permit of await takeMany(permits, bucket, now, 2)) permit.settle(now());
-      store.fail('lease', { asynchronously });
+      store.fail({ operation: 'lease', from: 'onwards', how });
       for (const permit of await takeMany(permits, bucket, now, 3)) permit.settle(now());
-      const asked = store.leases.filter(({ want }) => want > 0).length;
+      const asked = store.asked.lease.filter(({ want }) => want > 0).length;
       expect(isShortage(await permits.take(bucket, now()))).toBe(true);
       expect(losses).toHaveLength(1);
-      expect(store.leases.filter(({ want }) => want > 0)).toHaveLength(asked);
-      store.mend('lease');
+      expect(store.asked.lease.filter(({ want }) => want > 0)).toHaveLength(asked);
+      store.mend();
       await expect.poll(() => link.isLost, { interval: 5 }).toBe(false);
       expect(isShortage(await permits.take(bucket, now()))).toBe(true);
       advance(MINUTE_MS + 1_100);
@@ -268,14 +271,14 @@ describe('permits leased from a store', () => {
     const { store, permits, losses } = leasedPermits();
     const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
     const answer = store.hold('lease');
-    store.fail('lease', { asynchronously: true });
+    store.fail({ operation: 'lease', from: 'onwards', how: 'rejects' });
     const taken = Promise.all(Array.from({ length: 5 }, () => take(permits, bucket, store.now())));
     answer();
     expect(await taken).toHaveLength(5);
-    expect(store.leases).toHaveLength(1);
+    expect(store.asked.lease).toHaveLength(1);
     expect(losses).toHaveLength(1);
     const sent = await take(permits, bucket, store.now());
-    expect(store.leases).toHaveLength(1);
+    expect(store.asked.lease).toHaveLength(1);
     sent.settle(store.now());
   });
 
@@ -286,7 +289,7 @@ describe('permits leased from a store', () => {
     const bucket = bucketOf({ requests: 640, perMs: MINUTE_MS });
     await takeMany(permits, bucket, () => store.now(), 3);
     expect(troubles).toEqual([]);
-    store.fail('lease');
+    store.fail({ operation: 'lease', from: 'onwards' });
     expect(() => permits.take(bucket, store.now())).toThrow(
       expect.objectContaining({ code: 'KEYMUX_TABLE_FULL' }),
     );
@@ -302,7 +305,7 @@ describe('permits leased from a store', () => {
     await takeMany(permits, bucket, now, 3);
     const before = ownLeft();
     expect(before).toBeGreaterThan(99_990);
-    store.fail('lease', { asynchronously: true });
+    store.fail({ operation: 'lease', from: 'onwards', how: 'rejects' });
     await takeMany(permits, bucket, now, 2);
     expect(ownLeft()).toBe(before - 2);
   });
@@ -339,11 +342,11 @@ describe('permits leased from a store', () => {
       expect(await leftInStore(store)).toBe(10);
       (await take(permits, from, store.now())).settle(store.now());
       await permits.flush();
-      const asked = store.leases.length;
+      const asked = store.asked.lease.length;
       await permits.carryOver(from, { name: 'acme/main', windows: [] }, store.now(), EVERYWHERE);
       await permits.carryOver({ name: 'acme/3', windows: [] }, to, store.now(), EVERYWHERE);
       await permits.carryOver(from, to, store.now(), { table: true, store: false });
-      expect(store.leases.slice(asked).filter(({ want }) => want > 0)).toEqual([]);
+      expect(store.asked.lease.slice(asked).filter(({ want }) => want > 0)).toEqual([]);
       expect(await leftInStore(store)).toBe(10);
     });
 
@@ -355,7 +358,7 @@ describe('permits leased from a store', () => {
       await permits.carryOver(from, to, store.now(), EVERYWHERE);
       expect(await leftInStore(store)).toBe(0);
       expect(troubles).toEqual([]);
-      store.fail('lease', { asynchronously: true });
+      store.fail({ operation: 'lease', from: 'onwards', how: 'rejects' });
       await permits.carryOver(from, to, store.now(), EVERYWHERE);
       expect(troubles).toHaveLength(1);
     });
@@ -365,7 +368,7 @@ describe('permits leased from a store', () => {
     const { store, permits, troubles } = leasedPermits();
     const bucket = bucketOf({ requests: 1, perMs: MINUTE_MS });
     (await take(permits, bucket, store.now())).giveBack();
-    store.fail('settle', { asynchronously: true });
+    store.fail({ operation: 'settle', from: 'onwards', how: 'rejects' });
     await permits.flush();
     await permits.flush();
     expect(troubles).toHaveLength(1);
@@ -380,6 +383,6 @@ describe('permits leased from a store', () => {
     permit.settle(store.now());
     await permits.flush();
     expect(troubles).toEqual([]);
-    expect(store.settlements).toEqual([]);
+    expect(store.asked.settle.flat()).toEqual([]);
   });
 });

@@ -6,10 +6,10 @@ import { strategies } from '#keymux/core/select.js';
 import type { StrategyName } from '#keymux/core/select.js';
 import { createFakeClock, seededRandom } from '#keymux/testing/fake-clock.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { acmeManager } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 
 const KEYS = ['acme/a', 'acme/b', 'acme/c'] as const;
 const keyId = fc.constantFrom(...KEYS);
@@ -64,7 +64,7 @@ describe('a pool, whatever happens', () => {
         fc.boolean(),
         async (steps, chosen, shared) => {
           const clock = createFakeClock();
-          const store = new FaultyStore(createMemoryStore({ now: clock.now, onNotice: () => {} }), {
+          const store = faultyStore(createMemoryStore({ now: clock.now, onNotice: () => {} }), {
             shared,
           });
           const manager = acmeManager({
@@ -104,8 +104,8 @@ describe('a pool, whatever happens', () => {
             if (now.do === 'acquire') await acquire();
             else if (now.do === 'pass') clock.advance(now.ms);
             else if (now.do === 'reload') manager.reload();
-            else if (now.do === 'fail') store.fail('lease');
-            else if (now.do === 'mend') store.mend('lease');
+            else if (now.do === 'fail') store.fail({ operation: 'lease', from: 'onwards' });
+            else if (now.do === 'mend') store.mend();
             else if (now.do === 'blame') manager.report(now.keyId, now.kind);
             else if ('keyId' in now) manager[now.do](now.keyId);
             else if ('which' in now && out.length > 0) {
@@ -141,7 +141,7 @@ describe('a pool, whatever happens', () => {
         fc.infiniteStream(fc.nat(9)),
         async (waits, dice) => {
           const clock = createFakeClock();
-          const store = new FaultyStore(createMemoryStore({ now: clock.now, onNotice: () => {} }), {
+          const store = faultyStore(createMemoryStore({ now: clock.now, onNotice: () => {} }), {
             shared: true,
           });
           const manager = acmeManager({
@@ -153,8 +153,9 @@ describe('a pool, whatever happens', () => {
           for (const wait of waits) {
             clock.advance(wait);
             const [fate] = [...dice.take(1)];
-            if (fate === 0) store.fail('lease', { asynchronously: wait % 2 === 0 });
-            if (fate === 1) store.mend('lease');
+            const how = wait % 2 === 0 ? 'rejects' : 'throws';
+            if (fate === 0) store.fail({ operation: 'lease', from: 'onwards', how });
+            if (fate === 1) store.mend();
             const lease = await manager.acquire('acme', { timeoutMs: 0 }).catch(() => undefined);
             if (lease === undefined) continue;
             granted.push(clock.now());

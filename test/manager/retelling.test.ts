@@ -1,6 +1,6 @@
 import { REUNION_MS } from '#keymux/core/fleet.js';
 import { KeymuxError } from '#keymux/core/errors.js';
-import type { LeaseGrant, LeaseRequest, MaybePromise } from '#keymux/core/ports.js';
+import type { MaybePromise } from '#keymux/core/ports.js';
 import { LeasedPermits } from '#keymux/manager/leased-permits.js';
 import { LocalPermits } from '#keymux/manager/local-permits.js';
 import type { Bucket } from '#keymux/manager/permits.js';
@@ -8,23 +8,12 @@ import { isShortage } from '#keymux/manager/permits.js';
 import { StateTable } from '#keymux/state/table.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it } from 'vitest';
-import { FaultyStore } from './faulty-store.js';
-
-/** Says once that it forgot everything. */
-class Amnesiac extends FaultyStore {
-  hasForgotten = false;
-
-  override lease(request: LeaseRequest): MaybePromise<LeaseGrant> {
-    if (!this.hasForgotten) return super.lease(request);
-    this.hasForgotten = false;
-    throw new KeymuxError('KEYMUX_STORE_FORGOT', 'Forgotten.', { fix: '' });
-  }
-}
 
 function memberOver(requests: number) {
   const { now, advance } = createFakeClock();
-  const store = new Amnesiac(createMemoryStore({ now, onNotice: () => {} }), { shared: true });
+  const store = faultyStore(createMemoryStore({ now, onNotice: () => {} }), { shared: true });
   void store.open();
   const bucket: Bucket = { name: 'acme/main', windows: [{ requests, perMs: 60_000 }] };
   const troubles: unknown[] = [];
@@ -51,19 +40,20 @@ describe('a store that forgot a bucket', () => {
     const { now, advance, store, bucket, permits } = memberOver(100_000);
     let spent = 0;
     for (let batches = 0; batches < 140;) {
-      const leases = store.leases.length;
+      const leases = store.asked.lease.length;
       const permit = await permits.take(bucket, now());
       if (isShortage(permit)) expect.unreachable();
       else permit.settle(now());
       spent += 1;
-      batches += store.leases.length - leases;
+      batches += store.asked.lease.length - leases;
       advance(1);
     }
     await permits.flush();
-    store.hasForgotten = true;
+    const error = new KeymuxError('KEYMUX_STORE_FORGOT', 'Forgotten.', { fix: '' });
+    store.fail({ operation: 'lease', error });
     await permits.checkMemory();
     // Told in fewer charges than there were grants, and none of them is missing.
-    const told = store.charges.filter((charge) => charge.permits > 0);
+    const told = store.asked.charge.flat().filter((charge) => charge.permits > 0);
     expect(told.length).toBeLessThan(130);
     expect(told.reduce((sum, charge) => sum + charge.permits, 0)).toBeGreaterThanOrEqual(spent);
     await permits.close();
@@ -72,14 +62,14 @@ describe('a store that forgot a bucket', () => {
   it('is looked at no more while it is lost, and trouble with that is told', async () => {
     const { now, store, bucket, permits, link, troubles } = memberOver(10);
     await permits.checkMemory();
-    expect(store.leases).toEqual([]);
+    expect(store.asked.lease).toEqual([]);
     const permit = await permits.take(bucket, now());
     if (!isShortage(permit)) permit.settle(now());
     link.isLost = true;
     await permits.checkMemory();
-    expect(store.leases).toHaveLength(1);
+    expect(store.asked.lease).toHaveLength(1);
     link.isLost = false;
-    store.fail('lease', { times: 1 });
+    store.fail({ operation: 'lease' });
     await permits.checkMemory();
     expect(troubles).toHaveLength(1);
     await permits.close();
@@ -87,18 +77,18 @@ describe('a store that forgot a bucket', () => {
 });
 
 describe('a permit that is charged before it is spent', () => {
-  it.each([false, true])(
-    'is spent all the same where the store fails, and told later',
-    async (asynchronously) => {
+  it.each(['throws', 'rejects'] as const)(
+    'is spent all the same where the store %s, and told later',
+    async (how) => {
       const { now, store, bucket, permits, fleet } = memberOver(10);
       fleet.reunionUntil = now() + REUNION_MS;
-      store.fail('charge', { times: 1, asynchronously });
+      store.fail({ operation: 'charge', how });
       const permit = await permits.take(bucket, now());
       if (isShortage(permit)) return expect.unreachable();
       permit.settle(now());
       await permits.rejoin();
-      expect(new Set(store.charges.map(({ permits: charged }) => charged))).toEqual(new Set([1]));
-      expect(store.charges.length).toBe(2);
+      expect(new Set(store.asked.charge.flat().map(({ permits: charged }) => charged))).toEqual(new Set([1]));
+      expect(store.asked.charge.flat().length).toBe(2);
       await permits.close();
     },
   );

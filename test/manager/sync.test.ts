@@ -1,13 +1,14 @@
 import { FRESH } from '#keymux/core/health.js';
 import type { HealthRecord, UsageTotal } from '#keymux/core/ports.js';
 import type { KeyManager } from '#keymux/manager/key-manager.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
+import type { FaultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it } from 'vitest';
 import { acmeManager, memoryStore } from './acme.js';
 import type { AcmeOptions } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 
 function managed(acme: AcmeOptions = {}) {
-  const store = new FaultyStore(memoryStore());
+  const store = faultyStore(memoryStore());
   const warnings: string[] = [];
   const logger = { warn: (message: string) => void warnings.push(message), info: () => {} };
   const manager = acmeManager({ ...acme, options: { store, logger, ...acme.options } });
@@ -35,8 +36,8 @@ describe('changes of health', () => {
     manager.report('acme/main', { ...RATE_LIMITED, retryAt: manager.now() + 70_000 });
     manager.disable('acme/2');
     await turn();
-    expect(store.published).toHaveLength(1);
-    expect(store.published[0]).toMatchObject([
+    expect(store.asked.publish).toHaveLength(1);
+    expect(store.asked.publish[0]).toMatchObject([
       { subject: subjectOf(manager), health: { status: 'resting', source: 'stated' }, disabled: false },
       { subject: subjectOf(manager, 1), health: FRESH, disabled: true, disabledVersion: 1 },
     ]);
@@ -50,11 +51,11 @@ describe('changes of health', () => {
     manager.disable('acme/2');
     manager.enable('acme/2');
     await turn();
-    expect(store.published).toHaveLength(1);
+    expect(store.asked.publish).toHaveLength(1);
     go();
     await turn();
-    expect(store.published).toHaveLength(2);
-    expect(store.published[1]).toMatchObject([{ disabled: false, disabledVersion: 2 }]);
+    expect(store.asked.publish).toHaveLength(2);
+    expect(store.asked.publish[1]).toMatchObject([{ disabled: false, disabledVersion: 2 }]);
   });
 
   it('are not shared while they are mere strikes', async () => {
@@ -62,19 +63,19 @@ describe('changes of health', () => {
     manager.report('acme/main', 'overloaded');
     manager.report('acme/main', 'success');
     await turn();
-    expect(store.published).toEqual([]);
+    expect(store.asked.publish).toEqual([]);
   });
 
-  it.each([false, true])(
-    'are told again where the store failed (asynchronously: %s), with what came since',
-    async (asynchronously) => {
+  it.each(['throws', 'rejects'] as const)(
+    'are told again where the store %s, with what came since',
+    async (how) => {
       const { store, warnings, manager } = managed();
-      store.fail('publish', { times: 1, asynchronously });
+      store.fail({ operation: 'publish', how, error: new Error('the disk is on fire') });
       manager.disable('acme/main');
       await turn();
       await turn();
       expect(warnings).toEqual([expect.stringContaining('on fire')]);
-      await expect.poll(() => store.published.length, { timeout: 3_000, interval: 10 }).toBe(2);
+      await expect.poll(() => store.asked.publish.length, { timeout: 3_000, interval: 10 }).toBe(2);
       await turn();
       const { records } = await store.open();
       expect(records).toMatchObject([{ subject: subjectOf(manager), disabled: true }]);
@@ -83,24 +84,24 @@ describe('changes of health', () => {
 
   it('are told once more at the end', async () => {
     const { store, manager } = managed();
-    store.fail('publish', { times: 1 });
+    store.fail({ operation: 'publish' });
     manager.disable('acme/main');
     await turn();
     await manager.shutdown();
-    expect(store.published).toHaveLength(2);
+    expect(store.asked.publish).toHaveLength(2);
   });
 
   it('that come before the store is open are told when it is', async () => {
-    const store = new FaultyStore(memoryStore());
+    const store = faultyStore(memoryStore());
     const open = store.hold('open');
     const manager = acmeManager({ options: { store } });
     manager.disable('acme/main');
     await turn();
-    expect(store.published).toEqual([]);
+    expect(store.asked.publish).toEqual([]);
     open();
     await manager.ready;
     await turn();
-    expect(store.published).toMatchObject([[{ disabled: true }]]);
+    expect(store.asked.publish).toMatchObject([[{ disabled: true }]]);
   });
 });
 
@@ -162,16 +163,18 @@ describe('usage', () => {
       .poll(() => usageOf(store), { timeout: 3_000, interval: 10 })
       .toMatchObject([{ subject: subjectOf(manager), requests: 2, failures: 1, costUsd: 0.75 }]);
     manager.report('acme/2', 'success');
-    let atClose: readonly UsageTotal[] = [];
-    store.beforeClose = async () => (atClose = await usageOf(store));
-    await manager.shutdown();
-    expect(atClose.map(({ requests }) => requests)).toEqual([2, 1]);
+    const close = store.hold('close');
+    const down = manager.shutdown();
+    await expect.poll(() => store.calls, { timeout: 3_000, interval: 10 }).toContain('close');
+    expect((await usageOf(store)).map(({ requests }) => requests)).toEqual([2, 1]);
+    close();
+    await down;
   });
 
   it('is kept until the store takes it', async () => {
     const { store, manager } = managed();
     const subject = subjectOf(manager);
-    store.fail('addUsage', { times: 1 });
+    store.fail({ operation: 'addUsage' });
     const failed = new Promise<unknown>((resolve) => manager.on('degraded', resolve));
     manager.report('acme/main', 'success', { costUsd: 1 });
     manager.report('acme/2', 'rejected');

@@ -1,11 +1,12 @@
+import { getEventListeners } from 'node:events';
 import { Lease } from '#keymux/manager/lease.js';
 import type { Shut } from '#keymux/manager/pool.js';
 import { WaitingRoom } from '#keymux/manager/waiting-room.js';
 import { SUCCESS } from '#keymux/core/outcome.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { acmeConfig, acmeManager, memoryStore } from './acme.js';
 import type { AcmeOptions } from './acme.js';
-import { FaultyStore } from './faulty-store.js';
 
 const RATE_LIMITED = { kind: 'rate-limited', scope: 'key', executed: 'no' } as const;
 
@@ -57,6 +58,27 @@ describe('a waiting room', () => {
     await vi.advanceTimersByTimeAsync(1_000);
     expect(order).toEqual(['a 4000', 'b 4400', 'c 4401']);
     expect(room.nextTryAt).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('listens once to a signal that many wait with, until the last of them is served', async () => {
+    const { room, order, wait } = roomOf();
+    const controller = new AbortController();
+    const { signal } = controller;
+    for (const name of ['a', 'b', 'c', 'd']) wait(name, 5_000, 9_000, { signal });
+    wait('e', 5_000, 9_000);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    room.wakeOne();
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    controller.abort();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(order).toEqual(['a 0', 'b 0', 'c 0', 'd 0']);
+    expect(room.size).toBe(1);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+
+    const other = new AbortController();
+    wait('f', 100, 200, { signal: other.signal });
+    room.wakeAll();
+    expect(getEventListeners(other.signal, 'abort')).toHaveLength(0);
   });
 
   it('does not let in whoever has left already', async () => {
@@ -235,7 +257,7 @@ describe('permits that come from a store', () => {
   const limited = { limits: [{ requests: 1, per: 'minute' }] };
 
   function shared(acme: AcmeOptions = {}) {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     return { store, ...managed({ provider: limited, ...acme, options: { store, ...acme.options } }) };
   }
 
@@ -257,7 +279,7 @@ describe('permits that come from a store', () => {
       const bucket = manager.poolOf('acme').contenders[0]!.member.bucket;
       expect(bucket.name).toBe('acme/both');
       await store.lease({ bucket: bucket.name, windows: bucket.windows, want: 1, ttlMs: 30_000, slackMs: 0 });
-      store.leases.length = 0;
+      const askedBefore = store.asked.lease.length;
       const shortages: unknown[] = [];
       manager.on('quota', (event) => shortages.push(event.bucket));
       const go = holds ? store.hold('lease') : () => {};
@@ -268,7 +290,7 @@ describe('permits that come from a store', () => {
         code: 'KEYMUX_NO_USABLE_KEY',
         retryAt: expect.any(Number) as number,
       });
-      expect(store.leases).toHaveLength(1);
+      expect(store.asked.lease.slice(askedBefore)).toHaveLength(1);
       expect(shortages).toEqual(['acme/both']);
     }
   });

@@ -1,9 +1,9 @@
 import { SUCCESS } from '#keymux/core/outcome.js';
 import type { KeyManager } from '#keymux/manager/key-manager.js';
 import { readAllowances } from '#keymux/observe/alert-allowances.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it } from 'vitest';
 import { acmeManager, memoryStore } from '../manager/acme.js';
-import { FaultyStore } from '../manager/faulty-store.js';
 
 const LIMITS = [
   { requests: 4, per: 'minute' },
@@ -39,16 +39,16 @@ describe('what is left of the limits', () => {
 
   it('is not told where there is no limit, nor where the store cannot say', async () => {
     expect(await readAllowances(acmeManager())).toEqual([]);
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const manager = acmeManager({ keys: ['key-one'], provider: { limits: LIMITS }, options: { store } });
     await manager.ready;
     expect(await readAllowances(manager)).toHaveLength(2);
-    store.fail('lease');
+    store.fail({ operation: 'lease', from: 'onwards' });
     expect(await readAllowances(manager)).toEqual([]);
   });
 
   it('is not asked for any more once the manager is shut down', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const manager = acmeManager({ provider: { limits: LIMITS }, options: { store } });
     await manager.ready;
     const reading = readAllowances(manager);

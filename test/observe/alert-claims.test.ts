@@ -1,14 +1,15 @@
 import type { AlertRule } from '#keymux/core/alert-rules.js';
 import { KeymuxError } from '#keymux/core/errors.js';
 import { claimRaised, claimRecovered } from '#keymux/observe/alert-claims.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
+import type { FaultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it } from 'vitest';
 import { memoryStore } from '../manager/acme.js';
-import { FaultyStore } from '../manager/faulty-store.js';
 
 const RULE: AlertRule = { name: 'r', when: 'quota', threshold: 0.8, perMs: 0, forMs: 0, everyMs: 60_000 };
 
 function sharedStore(): FaultyStore {
-  const store = new FaultyStore(memoryStore(), { shared: true });
+  const store = faultyStore(memoryStore(), { shared: true });
   void store.open();
   return store;
 }
@@ -22,8 +23,8 @@ describe('a claim', () => {
     expect(await claimRaised(store, { ...RULE, name: 's' }, 'acme')).toBe(true);
     expect(await claimRecovered(store, RULE, 'acme')).toBe(true);
     expect(await claimRecovered(store, RULE, 'acme')).toBe(false);
-    expect(store.leases.at(-1)!.windows).toEqual([{ requests: 1, perMs: 54_000 }]);
-    expect(store.settlements).toHaveLength(4);
+    expect(store.asked.lease.at(-1)!.windows).toEqual([{ requests: 1, perMs: 54_000 }]);
+    expect(store.asked.settle.flat()).toHaveLength(4);
   });
 
   it('is granted to each where nothing is shared, or nobody can be asked', async () => {
@@ -31,7 +32,7 @@ describe('a claim', () => {
     expect(await claimRaised(alone, RULE, 'acme')).toBe(true);
     expect(await claimRaised(alone, RULE, 'acme')).toBe(true);
     const store = sharedStore();
-    store.fail('lease');
+    store.fail({ operation: 'lease', from: 'onwards' });
     expect(await claimRaised(store, RULE, 'acme')).toBe(true);
     expect(await claimRaised(store, RULE, 'acme')).toBe(true);
   });
@@ -56,7 +57,7 @@ describe('a claim', () => {
     store.lease = () => {
       throw new KeymuxError('KEYMUX_STORE_FORGOT', 'gone', { fix: 'tell it' });
     };
-    store.fail('charge');
+    store.fail({ operation: 'charge', from: 'onwards' });
     expect(await claimRaised(store, RULE, 'acme')).toBe(true);
   });
 });

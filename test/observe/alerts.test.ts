@@ -4,12 +4,12 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { KeyManager } from '#keymux/manager/key-manager.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
 import { SUCCESS } from '#keymux/core/outcome.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import { refuse } from '#keymux/testing/script.js';
 import type { KeyScript } from '#keymux/testing/script-key.js';
 import { startSimulator } from '#keymux/testing/simulator.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { memoryStore } from '../manager/acme.js';
-import { FaultyStore } from '../manager/faulty-store.js';
 import { CANARY_PATH, startReceiver, told, watched } from './alert-receiver.js';
 
 const soon = { timeout: 15_000, interval: 10 };
@@ -282,11 +282,9 @@ describe('a rule', () => {
 
   it('sees how much of each limit is spent, of all that share a store', async () => {
     const inner = createMemoryStore({ now: Date.now, onNotice: () => {} });
-    const [mine, other] = [inner, inner].map((store) => {
-      const shared = new FaultyStore(store, { shared: true });
-      shared.stays = true;
-      return shared;
-    });
+    const [mine, other] = [inner, inner].map((store) =>
+      faultyStore(store, { shared: true, leavesOpen: true }),
+    );
     const provider = { limits: [{ requests: 4, per: 'minute' }] };
     const keys = ['key-one'];
     const { log, manager } = watched({
@@ -342,19 +340,17 @@ describe('a rule', () => {
   });
 
   it('sees that the store is lost, and that it is back', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const { manager, log } = watched({
       provider: { limits: [{ requests: 1_000, per: 'minute' }] },
       options: { store, logger: { warn: () => {}, info: () => {} } },
       alerts: [{ when: 'degraded', forMs: 0, everyMs: 1, log: true }],
     });
     await manager.ready;
-    store.fail('lease');
-    store.fail('beat');
+    store.fail({ operation: ['lease', 'beat'], from: 'onwards' });
     (await manager.acquire('acme')).end();
     await expect.poll(() => log[0], soon).toMatch(/^keymux: Alert degraded raised: The store is lost/);
-    store.mend('lease');
-    store.mend('beat');
+    store.mend();
     await expect.poll(() => log.at(-1), soon).toBe('keymux: Alert degraded recovered: The store answers.');
   });
 
@@ -413,10 +409,8 @@ describe('several processes that see the same', () => {
   async function two(heirAfterMs: number) {
     const inner = createMemoryStore({ now: Date.now, onNotice: () => {} });
     const each = [inner, inner].map((store) => {
-      const shared = new FaultyStore(store, { shared: true });
-      shared.stays = true;
       return watched({
-        options: { store: shared },
+        options: { store: faultyStore(store, { shared: true, leavesOpen: true }) },
         alerts: [{ when: 'rejected', forMs: 0, log: true }],
         watch: { heirAfterMs },
       });

@@ -4,6 +4,7 @@ import { METRICS, prometheusName } from '#keymux/observe/metric-definitions.js';
 import { createMetrics } from '#keymux/observe/metrics.js';
 import { createObservation } from '#keymux/observe/observation.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
 import type { KeyScript } from '#keymux/testing/script-key.js';
 import { ok, refuse, reset } from '#keymux/testing/script.js';
 import type { Simulator } from '#keymux/testing/simulator-api.js';
@@ -11,7 +12,6 @@ import { startSimulator } from '#keymux/testing/simulator.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { acmeManager, memoryStore } from '../manager/acme.js';
 import type { AcmeOptions } from '../manager/acme.js';
-import { FaultyStore } from '../manager/faulty-store.js';
 import { Exposition } from './exposition.js';
 
 const AUTH = { in: 'header', name: 'x-api-key' } as const;
@@ -330,13 +330,13 @@ describe('what is read', () => {
   });
 
   it('tells that the store is lost, and goes on without what it knows', async () => {
-    const store = new FaultyStore(memoryStore(), { shared: true });
+    const store = faultyStore(memoryStore(), { shared: true });
     const { manager, scrape } = measured({ options: { store, logger: { warn: () => {}, info: () => {} } } });
     await manager.ready;
     const before = await scrape();
     expect(before.value('keymux_store_degraded', { store: store.kind })).toBe(0);
     expect(before.value('keymux_fleet_members')).toBe(1);
-    for (const operation of ['publish', 'beat', 'usage', 'addUsage'] as const) store.fail(operation);
+    store.fail({ operation: ['publish', 'beat', 'usage', 'addUsage'], from: 'onwards' });
     manager.report('acme/main', 'rejected');
     await expect
       .poll(async () => (await scrape()).value('keymux_store_degraded', { store: store.kind }), {
@@ -349,11 +349,11 @@ describe('what is read', () => {
   });
 
   it.each(['fails', 'does not answer'])('leaves out what the store %s to tell', async (how) => {
-    const store = new FaultyStore(memoryStore());
+    const store = faultyStore(memoryStore());
     const { manager, scrape } = measured({ options: { store } });
     await manager.ready;
     await answer(manager);
-    if (how === 'fails') store.fail('usage', { asynchronously: true });
+    if (how === 'fails') store.fail({ operation: 'usage', from: 'onwards', how: 'rejects' });
     else onTestFinished(store.hold('usage'));
     const metrics = await scrape();
     expect(metrics.all('keymux_key_cost_usd_total')).toEqual([]);

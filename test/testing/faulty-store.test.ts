@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { KeymuxError } from '#keymux/core/errors.js';
+import { FRESH } from '#keymux/core/health.js';
 import { SUCCESS } from '#keymux/core/outcome.js';
 import { createMemoryStore } from '#keymux/stores/memory.js';
 import { createFakeClock } from '#keymux/testing/fake-clock.js';
@@ -83,6 +84,97 @@ describe('faultyStore', () => {
     expect(store.calls).toHaveLength(4);
     for (const failCall of [0, 1.5, Number.NaN])
       expect(() => store.fail({ failCall })).toThrow(/counted from 1/);
+  });
+
+  it('fails at calls of several operations, counted together', async () => {
+    const store = opened({ operation: ['usage', 'census'], failCall: 2, from: 'onwards' });
+    await store.usage();
+    await store.addUsage([]);
+    expect(() => store.census()).toThrow(KeymuxError);
+    expect(() => store.usage()).toThrow(KeymuxError);
+    await store.addUsage([]);
+    expect(store.failed).toEqual(['census', 'usage']);
+  });
+
+  it.each(['before', 'after'] as const)(
+    'rejects in place of throwing, %s the store is asked',
+    async (when) => {
+      const delta = { subject: 'key:a', requests: 1, failures: 0, costUsd: 0 };
+      const store = opened(when === 'before' ? { how: 'rejects' } : { how: 'rejects', when });
+      const answer = store.addUsage([delta]);
+      await expect(answer).rejects.toMatchObject({ code: 'KEYMUX_STORE_UNAVAILABLE' });
+      expect(await store.usage()).toHaveLength(when === 'after' ? 1 : 0);
+      store.fail({ operation: 'watch', how: 'rejects' });
+      expect(() => store.watch(() => {})).toThrow(KeymuxError);
+    },
+  );
+
+  it('holds calls of one operation until it is told to let them go', async () => {
+    const delta = { subject: 'key:a', requests: 1, failures: 0, costUsd: 0 };
+    const clock = createFakeClock(1_000);
+    const store = opened({ delayMs: 60_000, clock, operation: 'addUsage' });
+    const first = store.hold('addUsage');
+    const failing = expect(store.addUsage([delta])).rejects.toThrow(KeymuxError);
+    const second = store.hold('addUsage');
+    const held = store.addUsage([delta]);
+    first();
+    await failing;
+    expect(store.calls).toEqual(['addUsage', 'addUsage']);
+    expect(await store.usage()).toEqual([]);
+    // The first hold is over, the second is not.
+    const alsoHeld = store.addUsage([delta]);
+    expect(await store.usage()).toEqual([]);
+    second();
+    await Promise.all([held, alsoHeld]);
+    await store.addUsage([delta]);
+    expect(await store.usage()).toMatchObject([{ requests: 3 }]);
+    expect(clock.now()).toBe(1_000 + 60_000 * store.calls.length);
+  });
+
+  it('answers at once again where nothing is held any more', async () => {
+    const store = opened();
+    store.hold('usage')();
+    expect(store.usage()).toEqual([]);
+    await store.close();
+  });
+
+  it('keeps what it was asked, also where it failed', async () => {
+    const store = opened({ operation: 'addUsage' });
+    const deltas = [{ subject: 'key:a', requests: 1, failures: 0, costUsd: 0 }];
+    expect(() => store.addUsage(deltas)).toThrow(KeymuxError);
+    expect(store.asked.addUsage).toEqual([deltas]);
+    for (const [, call] of methodCalls(store)) await call();
+    for (const [operation, questions] of Object.entries(store.asked))
+      expect(questions, operation).toHaveLength(store.calls.filter((call) => call === operation).length);
+    const bucket = expect.any(String) as string;
+    expect(store.asked.lease[0]).toMatchObject({ bucket });
+    expect(store.asked.settle[0]).toMatchObject([{ bucket }]);
+  });
+
+  it('tells those who watch what another member would have changed', () => {
+    const store = opened();
+    const told: unknown[] = [];
+    const unwatch = store.watch((records) => told.push(records));
+    const records = [{ subject: 'key:a', health: FRESH, disabled: true, disabledVersion: 1 }];
+    store.tell(records);
+    unwatch();
+    store.tell([]);
+    expect(told).toEqual([records]);
+  });
+
+  it('leaves the store below open where it is told so', async () => {
+    for (const leavesOpen of [true, false]) {
+      const close = vi.fn();
+      const store = faultyStore(
+        Object.assign(createMemoryStore({ now: () => 1_000, onNotice: () => {} }), { close }),
+        {
+          leavesOpen,
+        },
+      );
+      await store.close();
+      expect(store.calls).toEqual(['close']);
+      expect(close).toHaveBeenCalledTimes(leavesOpen ? 0 : 1);
+    }
   });
 
   it('takes its time on a clock that it moves', async () => {

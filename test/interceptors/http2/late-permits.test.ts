@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import type { ServerHttp2Stream } from 'node:http2';
 import net from 'node:net';
 import type { KeyManager } from '#keymux/manager/key-manager.js';
+import { faultyStore } from '#keymux/testing/faulty-store.js';
+import type { FaultyStore } from '#keymux/testing/faulty-store.js';
 import { describe, expect, it } from 'vitest';
 import { memoryStore } from '../../manager/acme.js';
-import { FaultyStore } from '../../manager/faulty-store.js';
 import { until } from '../managed.js';
 import { answers, manage, provider } from './provider.js';
 import { answerTo, ask, connect, send } from './streams.js';
@@ -18,13 +19,13 @@ interface Setting {
 }
 
 async function shared(origin: string, keys: readonly string[]): Promise<Setting> {
-  const store = new FaultyStore(memoryStore(), { shared: true });
+  const store = faultyStore(memoryStore(), { shared: true });
   const limits = [{ requests: 2, per: 'day' }];
   const manager = manage(origin, { provider: { limits }, keys, manager: { store } });
   await manager.ready;
   const settled = async () => {
     await manager.shutdown();
-    return store.settlements.map(({ spent, returned }) => ({ spent, returned }));
+    return store.asked.settle.flat().map(({ spent, returned }) => ({ spent, returned }));
   };
   return { manager, store, settled };
 }
@@ -173,7 +174,7 @@ describe('many streams at once over a key that is not proven yet', () => {
 /** Of the two permits of the first key, this process spends one and another process the other. */
 async function spendElsewhere(store: FaultyStore, origin: string): Promise<void> {
   expect(await ask(connect(origin), HEADERS)).toBe(200);
-  const [request] = store.leases;
+  const [request] = store.asked.lease;
   if (request === undefined) return expect.unreachable('nothing was leased');
   expect(await store.lease(request)).toMatchObject({ granted: 1, left: 0 });
 }
