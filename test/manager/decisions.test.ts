@@ -105,6 +105,17 @@ describe('why', () => {
     expect(rested?.until).toBeGreaterThanOrEqual(clock.now() - 60 + 30_000);
   });
 
+  it('tells the latency that was gone by, in milliseconds', async () => {
+    const services = { quick: { providers: ['acme'], strategy: 'lowest-latency' } };
+    const { manager, clock } = managed({ keys: [`${CANARY}-1`], services });
+    const exchange = begin(manager, {}, 'quick');
+    const lease = await firstOf(exchange);
+    clock.advance(40);
+    await answer(exchange, lease, 200);
+    const [attempt] = explained(manager, await served(manager, 'quick')).attempts;
+    expect(attempt?.candidates[0]?.because).toMatch(/\(40 ms, 0 under way\)$/);
+  });
+
   it('goes on telling what was so then, and how old the fact was', async () => {
     const { manager, clock } = managed();
     const exchange = begin(manager);

@@ -152,6 +152,30 @@ describe('a key that is added', () => {
 });
 
 describe('a key that is retired', () => {
+  it('is none that a reload finds as it was, or without a request', async () => {
+    const { directory, write } = folder();
+    const configure = (name: string): void =>
+      write(
+        'keymux.config.yaml',
+        `providers: { acme: { baseUrl: "http://127.0.0.1:9", discover: false, keys: [{ id: main, value: env:${name} }] } }\n`,
+      );
+    configure('KEY_ONE');
+    const env = { KEY_ONE: 'key-one', KEY_TWO: 'key-two', KEY_THREE: 'key-three' };
+    const manager = new KeyManager({ env, cwd: directory, store: memoryStore() });
+    onTestFinished(() => manager.shutdown());
+    await manager.ready;
+    const lease = await manager.acquire('acme');
+    manager.reload();
+    expect(manager.retiring).toEqual([]);
+    configure('KEY_TWO');
+    manager.reload();
+    expect(manager.retiring).toEqual([{ id: 'acme/main', inFlight: 1 }]);
+    lease.cancel();
+    configure('KEY_THREE');
+    manager.reload();
+    expect(manager.retiring).toEqual([]);
+  });
+
   it('gets no more requests while those under way finish', async () => {
     const manager = acmeManager();
     await manager.ready;
