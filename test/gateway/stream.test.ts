@@ -243,7 +243,7 @@ describe('a caller that goes away', () => {
       providers: {
         acme: {
           keys: { 'key-one': {} },
-          provider: { limits, retry: { maxWaitMs: 60_000, deadlineMs: 90_000 } },
+          provider: { limits, retry: { maxWaitMs: 80_000, deadlineMs: 90_000 } },
         },
       },
     });
