@@ -15,6 +15,13 @@ export class WaitingRoom {
   #timer: NodeJS.Timeout | undefined;
   #armedFor = Number.POSITIVE_INFINITY;
 
+  readonly #onAbort = ({ currentTarget }: Event): void => {
+    const leaving = this.#queue.filter(({ signal }) => signal === currentTarget);
+    this.#queue = this.#queue.filter(({ signal }) => signal !== currentTarget);
+    for (const waiter of leaving) waiter.wake();
+    this.#arm();
+  };
+
   constructor(now: Clock) {
     this.#now = now;
   }
@@ -68,13 +75,6 @@ export class WaitingRoom {
     this.#disarm();
     for (const waiter of this.#queue.splice(0)) waiter.wake();
   }
-
-  readonly #onAbort = ({ currentTarget }: Event): void => {
-    const leaving = this.#queue.filter(({ signal }) => signal === currentTarget);
-    this.#queue = this.#queue.filter(({ signal }) => signal !== currentTarget);
-    for (const waiter of leaving) waiter.wake();
-    this.#arm();
-  };
 
   #follow(signal: AbortSignal): void {
     const count = this.#signals.get(signal) ?? 0;
